@@ -1,0 +1,92 @@
+# Every target makes what it needs first: .venv with the locked requirements, then the extension
+# built into it. Stamps lie inside .venv, so deleting .venv is a clean start.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+FUZZ_SECONDS ?= 60
+BENCH_ARGS ?=
+CONTENDERS_ARGS ?=
+ABUSE_ARGS ?=
+CARGO_FUZZ_VERSION := 0.13.2
+
+VENV := .venv
+BIN := $(VENV)/bin
+VENV_STAMP := $(VENV)/.stamp-requirements
+BUILD_STAMP := $(VENV)/.stamp-extension
+TOOLS := target/tools
+DOCS := docs/_build
+
+RUST_SOURCES := $(shell find rust -path rust/fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print 2>/dev/null)
+FUZZ_TARGETS = $(patsubst rust/fuzz/fuzz_targets/%.rs,%,$(wildcard rust/fuzz/fuzz_targets/*.rs))
+
+.PHONY: help prerequisites build bench contenders abuse test lint docs fuzz lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+prerequisites:
+	@scripts/prerequisites.sh $(PYTHON)
+
+$(VENV_STAMP): requirements/dev.txt
+	@scripts/prerequisites.sh $(PYTHON)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(BUILD_STAMP): $(VENV_STAMP) Cargo.toml Cargo.lock pyproject.toml $(RUST_SOURCES)
+	@scripts/prerequisites.sh $(PYTHON)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked --quiet
+	cargo build --release --locked --quiet -p ztransport-load
+	touch $@
+
+build: $(BUILD_STAMP) ## create .venv and build the extension and the load generator into it
+
+bench: build ## measure plaintext, TLS, mutual TLS and a TLS proxy (at most 4 minutes)
+	$(BIN)/ztransport bench run $(BENCH_ARGS)
+
+contenders: build ## measure ztransport beside what Python users would pick instead
+	$(BIN)/python -m bench.contenders $(CONTENDERS_ARGS)
+
+abuse: build ## run the wall-clock abuse cases and print their table
+	$(BIN)/python -m bench.abuse $(ABUSE_ARGS)
+
+test: build ## Rust and Python tests
+	cargo test --workspace --locked --quiet
+	$(BIN)/python -m pytest
+
+lint: build ## formatting, lints, types, the stub and the rules of the house
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict python tests bench
+	$(BIN)/python -m mypy.stubtest ztransport._ztransport
+	$(BIN)/python -m pytest --quiet tests/test_house*.py
+
+docs: build ## the pages of the Rust crates and of the Python package
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked --quiet
+	$(BIN)/pdoc --output-directory $(DOCS) ztransport ztransport.aio
+	@echo "Rust pages in target/doc, Python pages in $(DOCS)"
+
+$(TOOLS)/bin/cargo-fuzz:
+	cargo install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
+
+fuzz: prerequisites $(TOOLS)/bin/cargo-fuzz ## fuzz every door for FUZZ_SECONDS (default 60)
+	@test -n "$(FUZZ_TARGETS)" || { echo "no fuzz target in rust/fuzz/fuzz_targets" >&2; exit 2; }
+	@for target in $(FUZZ_TARGETS); do \
+	    echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	    RUSTC_BOOTSTRAP=1 PATH="$(abspath $(TOOLS))/bin:$$PATH" cargo fuzz run --fuzz-dir rust/fuzz $$target \
+	        -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
+	done
+
+lock: $(VENV_STAMP) ## write requirements/dev.txt again from pyproject.toml and requirements/dev.in
+	scripts/lock.sh $(BIN)/python
+
+clean: ## remove what make created
+	cargo clean --quiet
+	rm -rf $(VENV) $(DOCS) results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find python bench tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -f python/ztransport/_ztransport.*.so
