@@ -1,0 +1,20 @@
+//! The filter in memory: two of them, or one and a bare rustls connection, joined by byte vectors.
+
+// Everything here is a test, its scaffolding included.
+#![allow(clippy::unwrap_used)]
+
+mod authority;
+mod pair;
+mod peer;
+
+mod alpn;
+mod closing;
+mod flood;
+mod handshake;
+mod material;
+mod misbehaviour;
+mod rekey;
+mod resumption;
+mod splits;
+mod strangers;
+mod trust;
