@@ -1,0 +1,118 @@
+//! What stands between a socket and the protocol: nothing, or TLS, with the same verbs.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use ztransport_tls as tls;
+
+use crate::limits::SEAL_AHEAD_BYTES_MAX;
+
+/// A byte filter for one connection.
+pub(crate) enum Filter {
+    /// Bytes pass as they are.
+    Plain(Plain),
+    /// TLS 1.3.
+    Tls(Box<tls::Filter>),
+}
+
+/// The plaintext filter: bytes that wait for the socket.
+#[derive(Default)]
+pub(crate) struct Plain {
+    waiting: Vec<u8>,
+    written: usize,
+}
+
+impl Filter {
+    pub(crate) fn plain() -> Filter {
+        Filter::Plain(Plain::default())
+    }
+
+    pub(crate) fn dial(material: &Arc<tls::Material>, host: &str) -> Result<Filter, tls::Error> {
+        Ok(Filter::Tls(Box::new(tls::Filter::dial(material, host)?)))
+    }
+
+    pub(crate) fn accept(material: &Arc<tls::Material>) -> Filter {
+        Filter::Tls(Box::new(tls::Filter::accept(material)))
+    }
+
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Filter::Plain(_))
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        match self {
+            Filter::Plain(_) => false,
+            Filter::Tls(tls) => tls.is_handshaking(),
+        }
+    }
+
+    pub(crate) fn seal(&mut self, bytes: &[u8]) -> Result<(), tls::Error> {
+        match self {
+            Filter::Plain(plain) => {
+                plain.waiting.extend_from_slice(bytes);
+                Ok(())
+            }
+            Filter::Tls(tls) => tls.seal(bytes),
+        }
+    }
+
+    /// Bytes that are sealed and not yet written.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        match self {
+            Filter::Plain(plain) => plain.waiting.len() - plain.written,
+            Filter::Tls(tls) => tls.pending_bytes(),
+        }
+    }
+
+    /// One write to the socket.
+    pub(crate) fn write_to(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
+        match self {
+            Filter::Plain(plain) => plain.write_to(socket),
+            Filter::Tls(tls) => tls.write_to(socket),
+        }
+    }
+
+    /// Says that nothing more will be sealed.
+    pub(crate) fn close(&mut self) {
+        if let Filter::Tls(tls) = self {
+            tls.close();
+        }
+    }
+
+    /// The peer's FIN has come.
+    pub(crate) fn handle_end(&mut self) -> Result<(), tls::Error> {
+        match self {
+            Filter::Plain(_) => Ok(()),
+            Filter::Tls(tls) => tls.handle_end(),
+        }
+    }
+
+    /// Whether the peer said, inside TLS, that it will send no more.
+    pub(crate) fn peer_has_closed(&self) -> bool {
+        match self {
+            Filter::Plain(_) => false,
+            Filter::Tls(tls) => tls.peer_has_closed(),
+        }
+    }
+
+    pub(crate) fn session(&self) -> Option<tls::Session> {
+        match self {
+            Filter::Plain(_) => None,
+            Filter::Tls(tls) => tls.session(),
+        }
+    }
+}
+
+impl Plain {
+    fn write_to(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
+        let count = socket.write(&self.waiting[self.written..])?;
+        self.written += count;
+        if self.written == self.waiting.len() {
+            self.waiting.clear();
+            self.written = 0;
+            // An idle connection keeps no large buffer; a busy one gets it back at once.
+            self.waiting.shrink_to(2 * SEAL_AHEAD_BYTES_MAX);
+        }
+        Ok(count)
+    }
+}

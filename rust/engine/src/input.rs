@@ -1,0 +1,392 @@
+//! How input arrives: read, opened, parsed, and handed out link by link.
+
+use ztransport_proto::connection::Connection;
+use ztransport_proto::event::Event;
+use ztransport_proto::table::Role;
+
+use crate::batch::{Batch, Notice};
+use crate::error::{Failure, FailureKind};
+use crate::filter::Filter;
+use crate::limits::{
+    BATCH_MESSAGES_MAX, HANDSHAKES_PER_BUSY_TURN, HANDSHAKES_PER_IDLE_TURN, LINGER_BYTES_MAX,
+    READ_BYTES_PER_TURN,
+};
+use crate::link::Phase;
+use crate::poller::Ready;
+use crate::pool::{DialState, Lost, Peer, Pending};
+use crate::state::Engine;
+
+/// Carried bytes a link keeps room for while it is idle.
+const CARRY_BYTES_KEPT: usize = 4 * 1024;
+
+impl Engine {
+    pub(crate) fn handle_link(&mut self, slot: usize, ready: Ready, batch: &mut Batch) {
+        if ready.writable
+            && (self.links[slot].watching || self.links[slot].phase == Phase::Connecting)
+        {
+            self.handle_writable(slot);
+        }
+        let Some(link) = self.links.get(slot) else {
+            return;
+        };
+        let (phase, ended) = (link.phase, link.ended);
+        match phase {
+            Phase::Connecting => {}
+            Phase::Lingering if ready.readable => self.discard(slot),
+            Phase::Lingering => {}
+            Phase::Handshaking if self.is_handshake_deferred() => {}
+            _ if ended && ready.readable => self.hang_up(slot),
+            _ => self.read_link(slot, ready.readable, batch),
+        }
+    }
+
+    /// Handshakes share a turn with established links instead of displacing them: what is left
+    /// unread makes the descriptor readable again at once.
+    fn is_handshake_deferred(&mut self) -> bool {
+        let budget = if self.turn.served_established {
+            HANDSHAKES_PER_BUSY_TURN
+        } else {
+            HANDSHAKES_PER_IDLE_TURN
+        };
+        self.turn.handshakes += 1;
+        self.turn.handshakes > budget
+    }
+
+    /// Reads one share of a link's socket and parses it.
+    fn read_link(&mut self, slot: usize, readable: bool, batch: &mut Batch) {
+        self.keep_rest(batch);
+        let link = &mut self.links[slot];
+        batch.input.clear();
+        batch.input.append(&mut link.carry);
+        link.carry.shrink_to(CARRY_BYTES_KEPT);
+        (batch.base, batch.parsed) = (0, 0);
+        batch.link = Some((slot as u32, link.serial));
+        self.turn.served_established |= link.greeted;
+        let read = if readable {
+            self.fill(slot, batch)
+        } else {
+            Ok(false)
+        };
+        self.parse_rest(batch);
+        match read {
+            // Frames that are still to be parsed come first: the end will be read again after them.
+            Ok(true) if batch.link.is_none() => self.input_ended(slot, batch),
+            Ok(_) => {}
+            Err(failure) => self.input_failed(slot, failure),
+        }
+    }
+
+    /// Appends opened bytes to the batch; returns whether the peer has ended its side.
+    fn fill(&mut self, slot: usize, batch: &mut Batch) -> Result<bool, Failure> {
+        let link = &mut self.links[slot];
+        let sink = match &link.filter {
+            Filter::Plain(_) => &mut batch.input,
+            Filter::Tls(_) => {
+                self.cipher.clear();
+                &mut self.cipher
+            }
+        };
+        let count = match link.socket.read(sink, READ_BYTES_PER_TURN) {
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(broken(&error)),
+        };
+        link.bytes_received += count as u64;
+        self.turn.bytes += count;
+        if count == 0 {
+            link.filter
+                .handle_end()
+                .map_err(|error| Failure::tls(&error))?;
+            return Ok(true);
+        }
+        self.last_traffic = self.now;
+        self.open(slot, batch)
+    }
+
+    /// Takes what was read through the filter.
+    fn open(&mut self, slot: usize, batch: &mut Batch) -> Result<bool, Failure> {
+        let link = &mut self.links[slot];
+        if let Filter::Tls(tls) = &mut link.filter {
+            let opened = tls.handle_input(&self.cipher, &mut batch.input);
+            if link.phase == Phase::Handshaking && !tls.is_handshaking() {
+                self.open_codec(slot);
+            }
+            opened.map_err(|error| Failure::tls(&error))?;
+        } else if !link.heard
+            && let Err(failure) = check_first_bytes(link.role, &batch.input)
+        {
+            batch.input.clear();
+            return Err(failure);
+        }
+        let link = &mut self.links[slot];
+        link.heard = true;
+        if link.filter.pending_bytes() > 0 {
+            self.mark_dirty(slot);
+        }
+        Ok(false)
+    }
+
+    /// The bytes below the protocol are ready: start it.
+    pub(crate) fn open_codec(&mut self, slot: usize) {
+        let link = &mut self.links[slot];
+        let Some(node) = self.nodes.get(link.node as usize) else {
+            return;
+        };
+        let codec = Connection::new(link.role, node.protocol.clone(), self.now);
+        link.codec = Some(codec);
+        link.phase = Phase::Open;
+        link.phase_deadline = None;
+        if let (Role::Dialer, Some(peer)) = (link.role, link.peer) {
+            self.mark_dirty(slot);
+            self.pump_pending(peer);
+        }
+        self.schedule_link(slot);
+    }
+
+    /// Parses on where the last batch of this turn stopped.
+    pub(crate) fn parse_rest(&mut self, batch: &mut Batch) {
+        let Some((slot, serial)) = batch.link else {
+            return;
+        };
+        let slot = slot as usize;
+        let Some(link) = self
+            .links
+            .get_mut(slot)
+            .filter(|link| link.serial == serial)
+        else {
+            batch.link = None;
+            return;
+        };
+        let Some(codec) = &mut link.codec else {
+            batch.link = None;
+            return;
+        };
+        batch.base = batch.parsed;
+        let input = &batch.input[batch.base..];
+        let parsed = codec.handle_input(self.now, input, &mut batch.events, BATCH_MESSAGES_MAX);
+        let full = batch.events.len() >= BATCH_MESSAGES_MAX;
+        batch.parsed += *parsed.as_ref().unwrap_or(&input.len());
+        if !full || parsed.is_err() {
+            self.carry_rest(batch);
+        }
+        self.turn.messages += batch.events.len();
+        self.hand_out(slot, batch);
+        match parsed {
+            Ok(_) => self.after_input(slot, batch),
+            Err(error) => self.refuse_link(slot, Failure::protocol(&error)),
+        }
+    }
+
+    fn after_input(&mut self, slot: usize, batch: &mut Batch) {
+        let Some(link) = self.links.get(slot) else {
+            return;
+        };
+        let closed = batch.link.is_none() && link.filter.peer_has_closed() && !link.ended;
+        if link.has_output() {
+            self.mark_dirty(slot);
+        }
+        if closed {
+            self.input_ended(slot, batch);
+        }
+        self.schedule_link(slot);
+    }
+
+    /// Gives an unfinished batch back to its link, to be parsed on in the next turn.
+    pub(crate) fn keep_rest(&mut self, batch: &mut Batch) {
+        if let Some(link) = self.carry_rest(batch) {
+            self.backlog.push_back(link);
+        }
+    }
+
+    /// Gives the unparsed rest back to its link, to be parsed when more has come.
+    fn carry_rest(&mut self, batch: &mut Batch) -> Option<(u32, u32)> {
+        let (slot, serial) = batch.link.take()?;
+        let link = self.links.get_mut(slot as usize)?;
+        if link.serial != serial || link.phase == Phase::Lingering {
+            return None;
+        }
+        link.carry.extend_from_slice(batch.unparsed());
+        Some((slot, serial))
+    }
+
+    /// Sets whose batch it is, and takes out what is the engine's own business.
+    pub(crate) fn hand_out(&mut self, slot: usize, batch: &mut Batch) {
+        if batch.events.is_empty() {
+            return;
+        }
+        if let Some(greeted) = batch
+            .events
+            .iter()
+            .position(|event| *event == Event::Greeted)
+        {
+            batch.events.remove(greeted);
+            self.greeted(slot, batch);
+        }
+        let Some(peer) = self.links.get(slot).and_then(|link| link.peer) else {
+            batch.events.clear();
+            return;
+        };
+        (batch.peer, batch.node) = self.keys_of(peer);
+        self.relay_events(peer, batch);
+        if !self.peers[peer as usize].pending.is_empty() {
+            self.pump_pending(peer);
+        }
+    }
+
+    fn keys_of(&self, peer: u32) -> (crate::keys::PeerKey, crate::keys::NodeKey) {
+        let entry = &self.peers[peer as usize];
+        let node = self.nodes.get(entry.node as usize).map(|node| node.key);
+        (entry.key, node.unwrap_or_default())
+    }
+
+    fn greeted(&mut self, slot: usize, batch: &mut Batch) {
+        self.settle_proof(slot);
+        let link = &mut self.links[slot];
+        link.greeted = true;
+        let node = link.node;
+        match link.peer {
+            Some(peer) => {
+                if let Some(dial) = &mut self.peers[peer as usize].dial {
+                    (dial.state, dial.was_up, dial.attempts) = (DialState::Up, true, 0);
+                }
+                batch.notices.push(Notice::Up);
+            }
+            None => {
+                let key = self.add_peer(|key| Peer {
+                    key,
+                    node,
+                    link: Some(slot as u32),
+                    dial: None,
+                    pending: Pending::default(),
+                    lost: Lost::default(),
+                });
+                self.links[slot].peer = key.map(|key| key.slot);
+                batch.notices.push(Notice::Accepted);
+            }
+        }
+    }
+
+    /// The peer will send no more. Answers it still waits for are sent before the link closes.
+    fn input_ended(&mut self, slot: usize, batch: &mut Batch) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(slot) else {
+            return;
+        };
+        if link.phase == Phase::Lingering {
+            return;
+        }
+        link.ended = true;
+        let leftover = link.carry.len();
+        let Some(codec) = &mut link.codec else {
+            let failure = link.failure.take().unwrap_or_else(ended_early);
+            return self.lose_link(slot, failure);
+        };
+        let had_events = batch.events.len();
+        let result = codec.handle_end(now, leftover, &mut batch.events);
+        let running = codec.statistics().requests_running;
+        if batch.events.len() > had_events {
+            self.hand_out(slot, batch);
+        }
+        match result {
+            Err(error) => self.refuse_link(slot, Failure::protocol(&error)),
+            Ok(()) if running > 0 => self.keep_half_open(slot),
+            Ok(()) => self.finish_link(slot),
+        }
+    }
+
+    fn keep_half_open(&mut self, slot: usize) {
+        let link = &mut self.links[slot];
+        let writable = link.watching;
+        link.watching = !writable;
+        self.watch(slot, writable);
+        self.schedule_link(slot);
+    }
+
+    /// A half-open link reports an error or a full hang-up: its answers cannot be delivered.
+    fn hang_up(&mut self, slot: usize) {
+        let text = "the peer went away while its answers were being made";
+        self.lose_link(slot, Failure::new(FailureKind::ConnectionLost, text));
+    }
+
+    fn input_failed(&mut self, slot: usize, failure: Failure) {
+        let Some(link) = self.links.get_mut(slot) else {
+            return;
+        };
+        if link.phase == Phase::Lingering {
+            return;
+        }
+        let failure = link.failure.take().unwrap_or(failure);
+        match failure.kind() {
+            FailureKind::ConnectionLost => self.lose_link(slot, failure),
+            FailureKind::TlsPeer if link.role == Role::Acceptor => {
+                self.refuse_tls_peer(slot, failure);
+            }
+            _ => self.refuse_link(slot, failure),
+        }
+    }
+
+    /// A TLS hello came to a plaintext door: the answer is a ZT/1 fault in plaintext, by which the
+    /// dialer knows what it met.
+    fn refuse_tls_peer(&mut self, slot: usize, failure: Failure) {
+        if let Some(codec) = &mut self.links[slot].codec {
+            // The codec is given what is no preface, and so queues its fault.
+            let refused = codec.handle_input(
+                self.now,
+                b"\x16\x03\x01\x00\x00\x00\x00\x00",
+                &mut Vec::new(),
+                1,
+            );
+            debug_assert!(refused.is_err(), "a TLS record is no preface");
+        }
+        self.refuse_link(slot, failure);
+    }
+
+    /// Reads on after everything was said, so that no reset destroys what the peer has yet to read.
+    fn discard(&mut self, slot: usize) {
+        let link = &mut self.links[slot];
+        self.cipher.clear();
+        let result = link.socket.read(&mut self.cipher, READ_BYTES_PER_TURN);
+        match result {
+            Ok(count) if count > 0 => {
+                link.lingered_bytes += count;
+                if link.lingered_bytes > LINGER_BYTES_MAX {
+                    self.drop_link(slot);
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            _ => self.drop_link(slot),
+        }
+    }
+}
+
+fn broken(error: &std::io::Error) -> Failure {
+    Failure::new(
+        FailureKind::ConnectionLost,
+        format!("the connection broke while reading: {error}"),
+    )
+}
+
+fn ended_early() -> Failure {
+    Failure::new(
+        FailureKind::ConnectionLost,
+        "the peer closed the connection before it greeted",
+    )
+}
+
+/// A TLS record on a plaintext connection: a hello to a listener, an alert to a dialer.
+fn check_first_bytes(role: Role, input: &[u8]) -> Result<(), Failure> {
+    let (content, text) = match role {
+        Role::Acceptor => (
+            0x16,
+            "the peer dials with TLS and this listener takes plaintext: give both sides TLS, or neither",
+        ),
+        Role::Dialer => (
+            0x15,
+            "the listener takes TLS and this side dialled in plaintext: give both sides TLS, or neither",
+        ),
+    };
+    if input.len() >= 2 && input[0] == content && input[1] == 0x03 {
+        return Err(Failure::new(FailureKind::TlsPeer, text));
+    }
+    Ok(())
+}

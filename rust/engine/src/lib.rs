@@ -1,0 +1,39 @@
+//! Sockets, a clock and TLS around the pure protocol: a single-threaded, readiness-driven engine.
+//!
+//! [`Engine`] owns one epoll descriptor with all its sockets. Whoever drives it waits until that
+//! descriptor is readable, calls [`Engine::poll`] until nothing is left, then [`Engine::flush`].
+#![forbid(unsafe_code)]
+
+// A module imports only modules above its own; docs/ARCHITECTURE.md has the order.
+mod accept;
+mod address;
+pub mod batch;
+mod calls;
+mod closing;
+mod dial;
+pub mod error;
+mod filter;
+mod forward;
+mod input;
+pub mod keys;
+pub mod limits;
+mod link;
+pub mod node;
+mod nodes;
+mod output;
+mod poller;
+mod pool;
+mod socket;
+mod state;
+mod streams;
+mod timeouts;
+mod timer;
+mod turn;
+
+pub use batch::{Batch, Notice, Poll};
+pub use error::{Failure, FailureKind, Refusal};
+pub use forward::Forward;
+pub use keys::{CallId, NodeKey, PeerKey};
+pub use limits::LinkLimits;
+pub use node::{NodeSettings, NodeStatistics, PeerInfo, PeerStatistics};
+pub use state::{Engine, EngineSettings, IdleStrategy, spin};

@@ -1,0 +1,94 @@
+//! Every bound of the engine as a named value with its unit last.
+
+/// Bytes read from one socket in one turn: more would starve the other connections.
+pub const READ_BYTES_PER_TURN: usize = 256 * 1024;
+/// Bytes read over all connections in one turn.
+pub const TURN_BYTES_MAX: usize = 1024 * 1024;
+/// Messages handed out in one turn.
+pub const TURN_MESSAGES_MAX: usize = 4_096;
+/// Messages handed out in one batch.
+pub const BATCH_MESSAGES_MAX: usize = 1_024;
+/// Length of one turn.
+pub const TURN_NANOS_MAX: u64 = 2_000_000;
+/// Age at which output is written without waiting for the end of the turn.
+pub const OUTPUT_AGE_NANOS_MAX: u64 = 500_000;
+/// Output of one connection at which it is written in mid-turn.
+pub const OUTPUT_BYTES_MID_TURN: usize = 64 * 1024;
+/// Bytes sealed ahead of the socket: what is sealed cannot be overtaken by a control frame.
+pub const SEAL_AHEAD_BYTES_MAX: usize = 128 * 1024;
+/// Unsent bytes the kernel keeps before it stops calling the socket writable.
+pub const NOT_SENT_LOW_WATER_BYTES: u32 = 128 * 1024;
+/// Sockets reported by one wait.
+pub const READY_MAX: usize = 256;
+/// Connections accepted from one listener in one turn.
+pub const ACCEPTS_PER_TURN: usize = 32;
+/// Handshakes advanced in one turn that also served established connections.
+pub const HANDSHAKES_PER_BUSY_TURN: usize = 1;
+/// Handshakes advanced in a turn without other traffic.
+pub const HANDSHAKES_PER_IDLE_TURN: usize = 16;
+/// Pause of a listener after the system ran out of descriptors or memory.
+pub const ACCEPT_PAUSE_NANOS: u64 = 100_000_000;
+/// Bytes read and discarded from a refused peer so that it can still read why.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Connections waiting in the kernel's accept queue.
+pub const LISTEN_BACKLOG: i32 = 1_024;
+/// Idle spinning is allowed only so long after the last traffic.
+pub const SPIN_TRAFFIC_NANOS_MAX: u64 = 1_000_000;
+/// Longest spin that may be asked for.
+pub const SPIN_MICROS_MAX: u32 = 150;
+/// Entries of settled links kept in the order of arrival before they are swept out.
+pub const UNPROVEN_STALE_MAX: usize = 64;
+/// Peers of one engine, dialled and accepted.
+pub const PEERS_MAX: usize = 1 << 20;
+
+/// The bounds of a node's connections that a user may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkLimits {
+    /// From the accepted or connected socket to the end of the TLS handshake. A total, not an idle time.
+    pub handshake_timeout_ms: u64,
+    /// From the first SYN to a connected socket, for each address tried.
+    pub connect_timeout_ms: u64,
+    /// How long a peer may leave written bytes unread before it is cut off.
+    pub write_stall_ms: u64,
+    /// How long a refused or closing peer is read so that it learns why.
+    pub linger_ms: u64,
+    /// First upper bound of the random wait before a re-dial.
+    pub redial_base_ms: u64,
+    /// Last upper bound of that wait.
+    pub redial_cap_ms: u64,
+    /// Accepted connections of one node.
+    pub connections_max: usize,
+    /// Accepted connections of one node that have not yet proven themselves.
+    pub handshakes_max: usize,
+    /// The same from one source address.
+    pub handshakes_per_source_max: usize,
+    /// Calls that wait for a connection or for credit, for each peer.
+    pub pending_calls_max: usize,
+    /// Bytes of such calls, for each peer.
+    pub pending_bytes_max: usize,
+}
+
+impl Default for LinkLimits {
+    fn default() -> LinkLimits {
+        LinkLimits {
+            handshake_timeout_ms: 5_000,
+            connect_timeout_ms: 5_000,
+            write_stall_ms: 10_000,
+            linger_ms: 1_000,
+            redial_base_ms: 50,
+            redial_cap_ms: 2_000,
+            connections_max: 10_000,
+            handshakes_max: 2_048,
+            handshakes_per_source_max: 1_024,
+            pending_calls_max: 65_536,
+            pending_bytes_max: 64 * 1024 * 1024,
+        }
+    }
+}
+
+const _: () = {
+    assert!(READ_BYTES_PER_TURN <= TURN_BYTES_MAX);
+    assert!(BATCH_MESSAGES_MAX <= TURN_MESSAGES_MAX);
+    assert!(OUTPUT_BYTES_MID_TURN <= SEAL_AHEAD_BYTES_MAX);
+    assert!(HANDSHAKES_PER_BUSY_TURN <= HANDSHAKES_PER_IDLE_TURN);
+};
