@@ -1,0 +1,257 @@
+"""The asyncio face, for the standard loop and uvloop: one reader, one callback, a pool."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from ztransport import _node
+from ztransport._errors import ConfigurationError
+from ztransport._ztransport import Engine, Host, Waiter
+from ztransport.config import (
+    DRAIN_TIMEOUT_SECONDS,
+    HANDLER_BUDGET_MILLISECONDS,
+    SPIN_MICROSECONDS,
+    IdleStrategy,
+    Limits,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+
+    from ztransport._ztransport import Seed, Worker
+    from ztransport.security import TLSConfig
+
+
+class Waits(_node.Waits):
+    """Waits as an asyncio task does."""
+
+    __slots__ = ()
+
+    @staticmethod
+    async def _wait(waiter: Waiter) -> Any:
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            waiter.cancel()
+            raise
+
+
+class Stream(Waits, _node.Stream):
+    __doc__ = _node.Stream.__doc__
+
+    __slots__ = ()
+
+
+class Peer(Waits, _node.Peer):
+    __doc__ = _node.Peer.__doc__
+
+    __slots__ = ()
+
+    _stream_class = Stream
+
+
+class Subscription(Waits, _node.Subscription):
+    __doc__ = _node.Subscription.__doc__
+
+    __slots__ = ()
+
+
+class Node(Waits, _node.Node):
+    __doc__ = _node.Node.__doc__
+
+    _subscription_class = Subscription
+
+    if TYPE_CHECKING:
+
+        async def connect(self, address: str, *, pooled: bool = True) -> Peer: ...
+
+        def subscribe(self, subject: str, *, buffer_bytes_max: int = ...) -> Subscription: ...
+
+        def handle_stream(
+            self, subject: str, handler: Callable[[Stream], Awaitable[None]]
+        ) -> None: ...
+
+    @staticmethod
+    async def _wait_bounded(waiter: Waiter, timeout: float, *, shield: bool) -> bool:
+        waiting = asyncio.ensure_future(_finish_in(waiter, timeout))
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            if shield:
+                await waiting
+            else:
+                waiting.cancel()
+            raise
+
+
+async def _finish_in(waiter: Waiter, timeout: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout):
+            await Waits._wait(waiter)
+    except TimeoutError:
+        return False
+    return True
+
+
+class Loop:
+    """The engine of one asyncio loop and the tasks it has started, shared by all its nodes."""
+
+    def __init__(self, idle: IdleStrategy) -> None:
+        log = _node.RateLimited()
+        self._loop = asyncio.get_running_loop()
+        host = Host.asyncio(
+            create_future=self._loop.create_future,
+            wake_flusher=self._flush_soon,
+            clock=self._loop.time,
+            spawn=self._spawn,
+            resolve=self._resolve_soon,
+            failed=log.failed,
+            slow=log.slow,
+        )
+        self.idle = idle
+        self.engine = Engine(host, SPIN_MICROSECONDS if idle == "spin" else 0)
+        self.users = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop.add_reader(self.engine.fileno(), self._turn)
+
+    async def stop(self) -> None:
+        """End the tasks and drop what the engine holds of Python."""
+        self._loop.remove_reader(self.engine.fileno())
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self.engine.clear()
+
+    def _turn(self) -> None:
+        if self.users == 0:
+            return
+        if self.engine.turn():
+            self._loop.call_soon(self._turn)
+        elif self.idle == "spin":
+            self._loop.call_soon(self._spin)
+
+    def _spin(self) -> None:
+        """Callers that the turn has resumed have run now: look for what comes back."""
+        if self.users == 0:
+            return
+        self.engine.flush()
+        if self.engine.spin():
+            self._turn()
+
+    def _flush_soon(self) -> None:
+        self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self.engine.flush()
+
+    def _spawn(self, worker: Worker, handler: Any, argument: Any) -> None:
+        self._start(_work(worker, handler, argument))
+
+    def _resolve_soon(self, seed: Seed, host: str, port: int) -> None:
+        self._start(_resolve(seed, host, port))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _work(worker: Worker, handler: Any, argument: Any) -> None:
+    """One task of the pool. A cancelled request cancels it, and another takes its place."""
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        going_on = worker.start(task.cancel)
+        while going_on:
+            try:
+                result = await handler(argument)
+            except Exception as error:
+                worker.fail(error)
+            else:
+                worker.finish(result)
+            if (waiter := worker.park()) is None:
+                return
+            handler, argument = await Waits._wait(waiter)
+    finally:
+        worker.end()
+
+
+async def _resolve(seed: Seed, host: str, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        seed.resolved([], str(error))
+    else:
+        seed.resolved([(str(entry[4][0]), int(entry[4][1])) for entry in found])
+
+
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Loop] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def _shared_loop(idle: IdleStrategy) -> AsyncIterator[Loop]:
+    """The engine's side of the running loop, kept as long as one node needs it."""
+    running = asyncio.get_running_loop()
+    loop = _loops.get(running)
+    if loop is None:
+        loop = _loops[running] = Loop(idle)
+    if loop.idle != idle:
+        raise ConfigurationError(f"the nodes of one loop share the idle strategy {loop.idle!r}")
+    loop.users += 1
+    try:
+        yield loop
+    finally:
+        loop.users -= 1
+        if loop.users == 0:
+            del _loops[running]
+            await asyncio.shield(loop.stop())
+
+
+@asynccontextmanager
+async def open_node(
+    address: str | None,
+    *,
+    cluster: str,
+    node_id: str,
+    tls: TLSConfig | None,
+    advertise: str | None = None,
+    limits: Limits | None = None,
+    idle: IdleStrategy = "sleep",
+    handler_budget_ms: int = HANDLER_BUDGET_MILLISECONDS,
+    expose_errors: bool = False,
+    drain_timeout: float = DRAIN_TIMEOUT_SECONDS,
+) -> AsyncIterator[Node]:
+    """Open a node for the time of an ``async with`` block.
+
+    ``address`` is ``host:port``, ``[v6]:port`` or ``unix:path``; port 0 takes any, and ``None``
+    only dials. ``tls`` must be given; ``None`` means plaintext. ``advertise`` is the address told
+    to others, by default the one that was bound. ``idle="spin"`` looks for work for up to 150 µs
+    before blocking, which is faster and burns a core. Callers learn what a handler raised only
+    with ``expose_errors``.
+
+    Leaving the block drains the node for at most ``drain_timeout`` seconds, whatever is cancelled
+    around it, and then cuts what is left. Exceptions of the block leave it as they are.
+    """
+    chosen = _node.settings(
+        cluster=cluster,
+        node_id=node_id,
+        tls=tls,
+        advertise=advertise,
+        limits=limits,
+        handler_budget_ms=handler_budget_ms,
+        expose_errors=expose_errors,
+    )
+    async with _shared_loop(idle) as loop:
+        node = Node(loop.engine, peer_class=Peer, stream_class=Stream, **chosen)
+        try:
+            if address is not None:
+                node.address = node._listen(address)
+            yield node
+        finally:
+            await node._shut(drain_timeout)

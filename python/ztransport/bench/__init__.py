@@ -1,0 +1,1 @@
+"""The benchmark of ztransport: what encryption costs, and what it costs elsewhere in the path."""

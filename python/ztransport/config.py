@@ -1,0 +1,101 @@
+"""The bounds of a node: each has a name, a unit and a default."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final, Literal
+
+IdleStrategy = Literal["sleep", "spin"]
+
+SPIN_MICROSECONDS: Final = 150
+"""How long an engine with the idle strategy ``"spin"`` looks for work before it blocks."""
+
+REQUEST_TIMEOUT_SECONDS: Final = 5.0
+"""How long a request waits for its answer unless told otherwise."""
+
+DRAIN_TIMEOUT_SECONDS: Final = 5.0
+"""How long leaving ``open_node`` waits for what is in flight unless told otherwise."""
+
+HANDLER_BUDGET_MILLISECONDS: Final = 50
+"""A sync handler that takes longer is counted by subject and logged."""
+
+SUBSCRIPTION_BUFFER_BYTES: Final = 64 << 20
+"""What one subscription buffers for all senders together unless told otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a node tolerates. Names end in their unit; a value out of range is refused at start.
+
+    Windows are told to the peer, which keeps within them; the rest is enforced here.
+    """
+
+    message_bytes_max: int = 4 << 20
+    """Bytes of one message: 64 KiB to 1 GiB."""
+    request_window_count: int = 1_024
+    """Requests of one peer that are not answered yet."""
+    request_window_bytes: int = 16 << 20
+    """Their bytes; at least ``message_bytes_max``."""
+    subjects_max: int = 1_024
+    """Subjects one peer may use."""
+    subject_window_count: int = 65_536
+    """One-way messages of one peer and subject that are not taken yet."""
+    subject_window_bytes: int = 8 << 20
+    """Their bytes; at least ``message_bytes_max``."""
+    streams_max: int = 1_024
+    """Streams one peer may have open."""
+    stream_window_count: int = 65_536
+    """Messages of one stream that are not taken yet."""
+    stream_window_bytes: int = 8 << 20
+    """Their bytes; at least ``message_bytes_max``."""
+    assembly_bytes_max: int = 64 << 20
+    """Announced bytes of messages that have begun to arrive, for each connection."""
+    assembly_grace_ms: int = 10_000
+    """A message that takes longer than this must keep the rate below."""
+    assembly_bytes_per_second_min: int = 4_096
+    """The least rate of such a message."""
+    metadata_bytes_max: int = 4_096
+    """Bytes of metadata taken with one message."""
+    output_bytes_high: int = 1 << 20
+    """Queued output above which one-way and stream messages are refused."""
+    output_bytes_low: int = 256 << 10
+    """Queued output at which they are taken again."""
+    hello_timeout_ms: int = 2_000
+    """Time from the end of the TLS handshake to the peer's greeting."""
+    ping_interval_ms: int = 5_000
+    """Time between two pings."""
+    liveness_timeout_ms: int = 15_000
+    """Silence after which a peer is taken for dead."""
+    overhead_burst: int = 1_000
+    """Frames without content a peer may send at once."""
+    overhead_per_second: int = 100
+    """Frames without content a peer may send per second."""
+    unknown_ids_max: int = 1_000
+    """Frames for unknown ids after which a connection ends."""
+    handshake_timeout_ms: int = 5_000
+    """Time from the connection to the end of the TLS handshake."""
+    connect_timeout_ms: int = 5_000
+    """Time to connect, for each address tried."""
+    write_stall_ms: int = 10_000
+    """How long a peer may leave written bytes unread before it is cut off."""
+    linger_ms: int = 1_000
+    """How long a refused peer is read, so that it learns why."""
+    redial_base_ms: int = 50
+    """First upper bound of the random wait before a re-dial."""
+    redial_cap_ms: int = 2_000
+    """Last upper bound of that wait."""
+    connections_max: int = 10_000
+    """Accepted connections."""
+    handshakes_max: int = 2_048
+    """Accepted connections that have not greeted yet."""
+    handshakes_per_source_max: int = 2_048
+    """The same from one source address."""
+    pending_calls_max: int = 65_536
+    """Calls that wait for a connection or for credit, for each peer."""
+    pending_bytes_max: int = 64 << 20
+    """Bytes of such calls, for each peer."""
+
+    def by_name(self) -> dict[str, int]:
+        """Return all limits in a dictionary."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,68 @@
+//! The Python binding of ztransport: what must touch both worlds and no protocol rule.
+//!
+//! The module only lists what it exports. Conversions stand in `convert` and `errors`, waking a
+//! host loop in `hooks` and `waiters`, the engine of one loop in `core`, and what a turn does with
+//! what arrived in `dispatch`.
+
+#![forbid(unsafe_code)]
+
+mod convert;
+mod errors;
+mod hooks;
+mod limits;
+mod waiters;
+
+mod core;
+mod routes;
+mod statistics;
+mod workers;
+
+mod dispatch;
+mod inbox;
+mod link;
+mod material;
+mod message;
+mod node;
+mod peers;
+mod stream;
+
+/// The extension module.
+#[pyo3::pymodule(gil_used = false)]
+mod _ztransport {
+    #[pymodule_export]
+    use crate::core::Engine;
+    #[pymodule_export]
+    use crate::hooks::Host;
+    #[pymodule_export]
+    use crate::inbox::Inbox;
+    #[pymodule_export]
+    use crate::limits::limit_defaults;
+    #[pymodule_export]
+    use crate::link::Link;
+    #[pymodule_export]
+    use crate::link::Seed;
+    #[pymodule_export]
+    use crate::material::Material;
+    #[pymodule_export]
+    use crate::message::Message;
+    #[pymodule_export]
+    use crate::message::Reply;
+    #[pymodule_export]
+    use crate::node::NodeCore;
+    #[pymodule_export]
+    use crate::statistics::Count;
+    #[pymodule_export]
+    use crate::statistics::NodeStatistics;
+    #[pymodule_export]
+    use crate::statistics::PeerStatistics;
+    #[pymodule_export]
+    use crate::statistics::SlowHandler;
+    #[pymodule_export]
+    use crate::statistics::Traffic;
+    #[pymodule_export]
+    use crate::stream::StreamCore;
+    #[pymodule_export]
+    use crate::waiters::Waiter;
+    #[pymodule_export]
+    use crate::workers::Worker;
+}
