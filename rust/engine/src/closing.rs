@@ -277,8 +277,10 @@ impl Engine {
         }
     }
 
-    /// Whether everything that was begun on this link, by either side, has ended.
-    pub(crate) fn is_idle(link: &Link) -> bool {
-        link.codec.as_ref().is_none_or(Connection::is_drained) && !link.has_output()
+    /// Whether the peer wants no more of this link and everything that was begun on it, by either
+    /// side, has ended.
+    pub(crate) fn is_done(link: &Link) -> bool {
+        let idle = link.codec.as_ref().is_none_or(Connection::is_drained);
+        (link.ended || link.leaving) && idle && !link.has_output()
     }
 }

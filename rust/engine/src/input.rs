@@ -8,8 +8,7 @@ use crate::batch::{Batch, Notice};
 use crate::error::{Failure, FailureKind};
 use crate::filter::Filter;
 use crate::limits::{
-    BATCH_MESSAGES_MAX, HANDSHAKES_PER_BUSY_TURN, HANDSHAKES_PER_IDLE_TURN, LINGER_BYTES_MAX,
-    READ_BYTES_PER_TURN,
+    BATCH_MESSAGES_MAX, HANDSHAKES_PER_BUSY_TURN, HANDSHAKES_PER_IDLE_TURN, READ_BYTES_PER_TURN,
 };
 use crate::link::Phase;
 use crate::poller::Ready;
@@ -182,10 +181,13 @@ impl Engine {
             return;
         };
         let closed = batch.link.is_none() && link.filter.peer_has_closed() && !link.ended;
+        let done = Engine::is_done(link);
         if link.has_output() {
             self.mark_dirty(slot);
         }
-        if closed {
+        if done {
+            self.finish_link(slot);
+        } else if closed {
             self.input_ended(slot, batch);
         }
         self.schedule_link(slot);
@@ -227,6 +229,7 @@ impl Engine {
             return;
         };
         (batch.peer, batch.node) = self.keys_of(peer);
+        self.note_goaway(slot, batch);
         self.relay_events(peer, batch);
         if !self.peers[peer as usize].pending.is_empty() {
             self.pump_pending(peer);
@@ -237,6 +240,17 @@ impl Engine {
         let entry = &self.peers[peer as usize];
         let node = self.nodes.get(entry.node as usize).map(|node| node.key);
         (entry.key, node.unwrap_or_default())
+    }
+
+    /// A peer that says GOAWAY waits for us to close: that way no call of ours can cross its end.
+    fn note_goaway(&mut self, slot: usize, batch: &Batch) {
+        let goaway = |event: &Event| matches!(event, Event::GoAway { .. });
+        let link = &mut self.links[slot];
+        if !link.leaving && batch.events.iter().any(goaway) {
+            link.leaving = true;
+            let text = "the peer is shutting down";
+            link.failure = Some(Failure::new(FailureKind::ShuttingDown, text));
+        }
     }
 
     fn greeted(&mut self, slot: usize, batch: &mut Batch) {
@@ -265,111 +279,12 @@ impl Engine {
             }
         }
     }
-
-    /// The peer will send no more. Answers it still waits for are sent before the link closes.
-    fn input_ended(&mut self, slot: usize, batch: &mut Batch) {
-        let now = self.now;
-        let Some(link) = self.links.get_mut(slot) else {
-            return;
-        };
-        if link.phase == Phase::Lingering {
-            return;
-        }
-        link.ended = true;
-        let leftover = link.carry.len();
-        let Some(codec) = &mut link.codec else {
-            let failure = link.failure.take().unwrap_or_else(ended_early);
-            return self.lose_link(slot, failure);
-        };
-        let had_events = batch.events.len();
-        let result = codec.handle_end(now, leftover, &mut batch.events);
-        let running = codec.statistics().requests_running;
-        if batch.events.len() > had_events {
-            self.hand_out(slot, batch);
-        }
-        match result {
-            Err(error) => self.refuse_link(slot, Failure::protocol(&error)),
-            Ok(()) if running > 0 => self.keep_half_open(slot),
-            Ok(()) => self.finish_link(slot),
-        }
-    }
-
-    fn keep_half_open(&mut self, slot: usize) {
-        let link = &mut self.links[slot];
-        let writable = link.watching;
-        link.watching = !writable;
-        self.watch(slot, writable);
-        self.schedule_link(slot);
-    }
-
-    /// A half-open link reports an error or a full hang-up: its answers cannot be delivered.
-    fn hang_up(&mut self, slot: usize) {
-        let text = "the peer went away while its answers were being made";
-        self.lose_link(slot, Failure::new(FailureKind::ConnectionLost, text));
-    }
-
-    fn input_failed(&mut self, slot: usize, failure: Failure) {
-        let Some(link) = self.links.get_mut(slot) else {
-            return;
-        };
-        if link.phase == Phase::Lingering {
-            return;
-        }
-        let failure = link.failure.take().unwrap_or(failure);
-        match failure.kind() {
-            FailureKind::ConnectionLost => self.lose_link(slot, failure),
-            FailureKind::TlsPeer if link.role == Role::Acceptor => {
-                self.refuse_tls_peer(slot, failure);
-            }
-            _ => self.refuse_link(slot, failure),
-        }
-    }
-
-    /// A TLS hello came to a plaintext door: the answer is a ZT/1 fault in plaintext, by which the
-    /// dialer knows what it met.
-    fn refuse_tls_peer(&mut self, slot: usize, failure: Failure) {
-        if let Some(codec) = &mut self.links[slot].codec {
-            // The codec is given what is no preface, and so queues its fault.
-            let refused = codec.handle_input(
-                self.now,
-                b"\x16\x03\x01\x00\x00\x00\x00\x00",
-                &mut Vec::new(),
-                1,
-            );
-            debug_assert!(refused.is_err(), "a TLS record is no preface");
-        }
-        self.refuse_link(slot, failure);
-    }
-
-    /// Reads on after everything was said, so that no reset destroys what the peer has yet to read.
-    fn discard(&mut self, slot: usize) {
-        let link = &mut self.links[slot];
-        self.cipher.clear();
-        let result = link.socket.read(&mut self.cipher, READ_BYTES_PER_TURN);
-        match result {
-            Ok(count) if count > 0 => {
-                link.lingered_bytes += count;
-                if link.lingered_bytes > LINGER_BYTES_MAX {
-                    self.drop_link(slot);
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            _ => self.drop_link(slot),
-        }
-    }
 }
 
 fn broken(error: &std::io::Error) -> Failure {
     Failure::new(
         FailureKind::ConnectionLost,
         format!("the connection broke while reading: {error}"),
-    )
-}
-
-fn ended_early() -> Failure {
-    Failure::new(
-        FailureKind::ConnectionLost,
-        "the peer closed the connection before it greeted",
     )
 }
 

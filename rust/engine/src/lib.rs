@@ -4,13 +4,14 @@
 //! descriptor is readable, calls [`Engine::poll`] until nothing is left, then [`Engine::flush`].
 #![forbid(unsafe_code)]
 
-// A module imports only modules above its own; docs/ARCHITECTURE.md has the order.
+// The order of imports stands in docs/ARCHITECTURE.md.
 mod accept;
 mod address;
 pub mod batch;
 mod calls;
 mod closing;
 mod dial;
+mod ends;
 pub mod error;
 mod filter;
 mod forward;

@@ -57,6 +57,8 @@ pub(crate) struct Link {
     pub(crate) counted_unproven: bool,
     /// Whether the peer has ended its side: nothing more will be read.
     pub(crate) ended: bool,
+    /// Whether the peer has said GOAWAY: the link closes when what runs has ended.
+    pub(crate) leaving: bool,
     /// Whether our side has been closed for writing.
     pub(crate) finished: bool,
     /// What will be told when the link has ended.
@@ -95,6 +97,7 @@ impl Link {
             greeted: false,
             counted_unproven: false,
             ended: false,
+            leaving: false,
             finished: false,
             failure: None,
             lingered_bytes: 0,

@@ -154,7 +154,7 @@ impl Engine {
         });
     }
 
-    /// Closes, in order, every link of a draining node on which nothing is in flight any more.
+    /// Tells when the last link of a draining node has ended.
     pub(crate) fn check_drained(&mut self) {
         for slot in 0..self.nodes.capacity() {
             if self
@@ -169,10 +169,9 @@ impl Engine {
 
     fn check_node_drained(&mut self, slot: usize) {
         for link in self.links_of(slot as u32) {
-            let done = self.links.get(link).is_some_and(|link| {
-                link.phase != Phase::Lingering && (!link.greeted || Engine::is_idle(link))
-            });
-            if done {
+            // A greeted peer closes when what runs has ended; others are not worth waiting for.
+            let unknown = |link: &Link| link.phase != Phase::Lingering && !link.greeted;
+            if self.links.get(link).is_some_and(unknown) {
                 self.links[link].failure.get_or_insert_with(drained);
                 self.finish_link(link);
             }

@@ -39,7 +39,7 @@ impl Engine {
             Phase::Lingering => self.flush_lingering(slot),
             Phase::Handshaking | Phase::Open if link.finished => {}
             Phase::Handshaking | Phase::Open => match link.flush(now) {
-                Ok(Flushed::All) if link.ended && Engine::is_idle(link) => self.finish_link(slot),
+                Ok(Flushed::All) if Engine::is_done(link) => self.finish_link(slot),
                 Ok(flushed) => self.watch(slot, flushed == Flushed::Blocked),
                 Err(failure) => self.stop_writing(slot, failure),
             },

@@ -1,0 +1,310 @@
+"""Streams: both ways, with credit, ends and acknowledgement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.test_api_faces import Face, every_face, open_node, pair
+
+
+@every_face
+def test_messages_go_both_ways(face: Face) -> None:
+    async def echo(stream: Any) -> None:
+        await stream.send(b"opened with " + stream.payload)
+        async for chunk in stream:
+            await stream.send(chunk[::-1])
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle_stream("echo", echo)
+            async with peer.open_stream("echo", b"x", metadata={"k": b"v"}) as stream:
+                await stream.send_many([b"ab", b"cd"])
+                stream.send_nowait(b"ef")
+                stream.finish()
+                chunks = [chunk async for chunk in stream]
+            assert chunks == [b"opened with x", b"ba", b"dc", b"fe"]
+
+    face.run(main)
+
+
+@every_face
+def test_a_stream_tells_what_it_is(face: Face) -> None:
+    seen: list[Any] = []
+
+    async def handler(stream: Any) -> None:
+        seen.append((stream.subject, stream.payload, stream.metadata, stream.peer.node_id))
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            async with peer.open_stream("jobs", b"type=x", metadata={"k": b"v"}) as stream:
+                assert [chunk async for chunk in stream] == []
+                await stream.finish()
+        assert seen == [("jobs", b"type=x", {"k": b"v"}, "client")]
+
+    face.run(main)
+
+
+@every_face
+def test_batches_carry_everything_in_order(face: Face) -> None:
+    sent = [b"%d" % number for number in range(5_000)]
+
+    async def handler(stream: Any) -> None:
+        await stream.send_many(sent)
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            received: list[bytes] = []
+            async with peer.open_stream("jobs") as stream:
+                async for batch in stream.batches():
+                    assert batch
+                    received.extend(batch)
+            assert received == sent
+
+    face.run(main)
+
+
+@every_face
+def test_a_reader_that_does_not_read_stops_the_sender(face: Face) -> None:
+    async def main() -> None:
+        blocked = face.Event()
+
+        async def handler(stream: Any) -> None:
+            sent = 0
+            while True:
+                try:
+                    stream.send_nowait(b"%d" % sent)
+                except face.zt.WouldBlock:
+                    blocked.set()
+                    await stream.wait_room()
+                else:
+                    sent += 1
+                    if sent == 1_000:
+                        return
+
+        async with open_node(face) as server:
+            server.handle_stream("jobs", handler)
+            limits = face.zt.Limits(stream_window_count=64)
+            async with open_node(face, None, limits=limits) as client:
+                peer = await client.connect(server.address)
+                async with peer.open_stream("jobs") as stream:
+                    await blocked.wait()
+                    chunks = [chunk async for chunk in stream]
+                assert chunks == [b"%d" % number for number in range(1_000)]
+
+    face.run(main)
+
+
+@every_face
+def test_acknowledgement_is_cumulative_and_prompt(face: Face) -> None:
+    async def main() -> None:
+        go_on = face.Event()
+
+        async def handler(stream: Any) -> None:
+            taken = 0
+            async for _ in stream:
+                taken += 1
+                if taken == 3:
+                    await go_on.wait()
+
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            async with peer.open_stream("jobs") as stream:
+                assert stream.acknowledged_count == 0
+                await stream.send(b"1")
+                await stream.acknowledged(1)
+                await stream.send_many([b"2", b"3"])
+                await stream.acknowledged(0)
+                go_on.set()
+                await stream.acknowledged(3)
+                assert (stream.acknowledged_count, stream.sent_count) == (3, 3)
+                stream.finish()
+                assert [chunk async for chunk in stream] == []
+
+    face.run(main)
+
+
+@every_face
+def test_nobody_serves_the_subject(face: Face) -> None:
+    async def main() -> None:
+        async with pair(face) as (_, peer):
+            with pytest.raises(face.zt.NoHandler):
+                async with peer.open_stream("nobody") as stream:
+                    async for _ in stream:
+                        pass
+
+    face.run(main)
+
+
+@every_face
+def test_what_a_stream_handler_raises_resets_the_stream(face: Face) -> None:
+    async def handler(stream: Any) -> None:
+        await stream.send(b"first")
+        async for chunk in stream:
+            if chunk == b"own":
+                raise ValueError("a secret")
+            raise face.zt.Reject(9, "enough")
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            for payload, expected in ((b"reject", face.zt.Rejected), (b"own", face.zt.HandlerFailure)):
+                async with peer.open_stream("jobs") as stream:
+                    assert await stream.__anext__() == b"first"
+                    await stream.send(payload)
+                    with pytest.raises(expected) as caught:
+                        await stream.__anext__()
+                    assert "secret" not in str(caught.value)
+            assert server.statistics().handler_failures == 1
+
+    face.run(main)
+
+
+@every_face
+def test_leaving_early_resets_the_stream(face: Face) -> None:
+    async def main() -> None:
+        reset = face.Event()
+
+        async def handler(stream: Any) -> None:
+            with pytest.raises(face.zt.Error):
+                while True:
+                    await stream.send(b"x")
+                    await stream.acknowledged(stream.sent_count)
+            reset.set()
+
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            async with peer.open_stream("jobs") as stream:
+                async for _ in stream:
+                    break
+            await reset.wait()
+            with pytest.raises(face.zt.Closed):
+                stream.send_nowait(b"late")
+
+    face.run(main)
+
+
+@every_face
+def test_finishing_and_leaving_lets_the_peer_read_everything(face: Face) -> None:
+    async def main() -> None:
+        taken: list[bytes] = []
+        done = face.Event()
+
+        async def handler(stream: Any) -> None:
+            taken.extend([chunk async for chunk in stream])
+            done.set()
+
+        async with pair(face) as (server, peer):
+            server.handle_stream("upload", handler)
+            async with peer.open_stream("upload") as stream:
+                await stream.send_many([b"x" * 1_000] * 1_000)
+                stream.finish()
+            await done.wait()
+            assert taken == [b"x" * 1_000] * 1_000
+
+    face.run(main)
+
+
+@every_face
+def test_a_finished_side_cannot_send(face: Face) -> None:
+    async def handler(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            async with peer.open_stream("jobs") as stream:
+                await stream.finish()
+                stream.finish()
+                with pytest.raises(face.zt.Closed):
+                    stream.send_nowait(b"late")
+                with pytest.raises(face.zt.Closed):
+                    await stream.wait_room()
+
+    face.run(main)
+
+
+@every_face
+def test_a_stream_is_used_inside_its_block_only(face: Face) -> None:
+    async def main() -> None:
+        async with pair(face) as (_, peer):
+            stream = peer.open_stream("jobs")
+            with pytest.raises(face.zt.ConfigurationError):
+                stream.send_nowait(b"early")
+            with pytest.raises(face.zt.ConfigurationError):
+                await stream.__anext__()
+
+    face.run(main)
+
+
+@every_face
+def test_streams_end_with_their_connection(face: Face) -> None:
+    async def main() -> None:
+        started = face.Event()
+
+        async def handler(stream: Any) -> None:
+            started.set()
+            with pytest.raises(face.zt.ConnectionLost):
+                await stream.__anext__()
+
+        async with pair(face) as (server, _):
+            server.handle_stream("jobs", handler)
+            async with open_node(face, None) as client:
+                peer = await client.connect(server.address, pooled=False)
+                stream = peer.open_stream("jobs")
+                await stream.__aenter__()
+                await started.wait()
+                await peer.aclose()
+                with pytest.raises(face.zt.ConnectionLost):
+                    await stream.__anext__()
+                with pytest.raises(face.zt.ConnectionLost):
+                    await stream.acknowledged(1)
+                await stream.__aexit__(None, None, None)
+
+    face.run(main)
+
+
+@every_face
+def test_the_peer_learns_that_a_handler_has_left(face: Face) -> None:
+    async def handler(stream: Any) -> None:
+        await stream.__anext__()
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            async with peer.open_stream("jobs") as stream:
+                await stream.send(b"taken")
+                with pytest.raises(face.zt.Error):
+                    while True:
+                        await stream.send(b"for nobody")
+                        await stream.acknowledged(stream.sent_count)
+
+    face.run(main)
+
+
+@every_face
+def test_many_streams_at_once(face: Face) -> None:
+    async def handler(stream: Any) -> None:
+        async for chunk in stream:
+            await stream.send(stream.payload + chunk)
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle_stream("echo", handler)
+
+            async def one(name: bytes) -> None:
+                async with peer.open_stream("echo", name) as stream:
+                    for number in range(20):
+                        await stream.send(b"%d" % number)
+                        assert await stream.__anext__() == name + b"%d" % number
+
+            async with face.tasks() as tasks:
+                for index in range(50):
+                    tasks.start(lambda name=b"%d:" % index: one(name))
+            assert peer.statistics().streams_open <= 50
+
+    face.run(main)
