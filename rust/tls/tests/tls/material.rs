@@ -163,21 +163,14 @@ fn files_without_anything_usable_are_named_with_the_reason() {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let odd_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     let odd_certificate = "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n";
-    let cases = [
-        (
-            Options {
-                certificate_chain: Some(bytes(&node.key)),
-                ..node.options()
-            },
-            "no PEM section CERTIFICATE",
-        ),
-        (
-            Options {
-                certificate_chain: Some(bytes(odd_certificate)),
-                ..node.options()
-            },
-            "malformed",
-        ),
+    let chain = |pem: &str| {
+        changed(&node, |options| {
+            options.certificate_chain = Some(bytes(pem))
+        })
+    };
+    check_reasons([
+        (chain(&node.key), "no PEM section CERTIFICATE"),
+        (chain(odd_certificate), "malformed"),
         (
             with_key(&node, &node.chain),
             "no PEM section of a private key",
@@ -185,60 +178,58 @@ fn files_without_anything_usable_are_named_with_the_reason() {
         (with_key(&node, encrypted), "encrypted"),
         (with_key(&node, odd_key), "neither an RSA"),
         (
-            Options {
-                private_key: None,
-                ..node.options()
-            },
-            "missing",
-        ),
-        (
-            Options {
-                certificate_chain: None,
-                ..node.options()
-            },
-            "missing",
-        ),
-        (
-            Options {
-                trust: vec![],
-                ..node.options()
-            },
-            "empty",
-        ),
-        (Options::default(), "empty"),
-        (
             dialer_options(TrustSource::Source(bytes(odd_certificate))),
             "malformed",
         ),
+    ]);
+}
+
+#[test]
+fn options_that_cannot_work_are_named_with_the_reason() {
+    let node = Authority::new("ca").issue();
+    let suite = "TLS_RSA_WITH_NULL_MD5";
+    let group = "SECT163K1";
+    check_reasons([
         (
-            Options {
-                rekey_records: 0,
-                ..node.options()
-            },
+            changed(&node, |options| options.private_key = None),
+            "missing",
+        ),
+        (
+            changed(&node, |options| options.certificate_chain = None),
+            "missing",
+        ),
+        (changed(&node, |options| options.trust.clear()), "empty"),
+        (Options::default(), "empty"),
+        (
+            changed(&node, |options| options.rekey_records = 0),
             "from 1 to",
         ),
         (
-            Options {
-                rekey_records: REKEY_RECORDS_MAX + 1,
-                ..node.options()
-            },
+            changed(&node, |options| {
+                options.rekey_records = REKEY_RECORDS_MAX + 1
+            }),
             "from 1 to",
         ),
         (
-            Options {
-                cipher_suites: vec!["TLS_RSA_WITH_NULL_MD5".to_owned()],
-                ..node.options()
-            },
-            "TLS_RSA_WITH_NULL_MD5",
+            changed(&node, |options| {
+                options.cipher_suites = vec![suite.to_owned()]
+            }),
+            suite,
         ),
         (
-            Options {
-                groups: vec!["SECT163K1".to_owned()],
-                ..node.options()
-            },
-            "SECT163K1",
+            changed(&node, |options| options.groups = vec![group.to_owned()]),
+            group,
         ),
-    ];
+    ]);
+}
+
+fn changed(node: &Node, change: impl FnOnce(&mut Options)) -> Options {
+    let mut options = node.options();
+    change(&mut options);
+    options
+}
+
+fn check_reasons<const N: usize>(cases: [(Options, &str); N]) {
     for (options, words) in cases {
         let (_, reason) = configuration(&options);
         assert!(reason.contains(words), "{reason:?} lacks {words:?}");
