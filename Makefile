@@ -68,7 +68,7 @@ lint: build ## formatting, lints, types, the stub and the rules of the house
 
 docs: build ## the pages of the Rust crates and of the Python package
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked --quiet
-	$(BIN)/pdoc --output-directory $(DOCS) ztransport ztransport.aio
+	$(BIN)/pdoc --output-directory $(DOCS) ztransport
 	@echo "Rust pages in target/doc, Python pages in $(DOCS)"
 
 $(TOOLS)/bin/cargo-fuzz:

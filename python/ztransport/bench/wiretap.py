@@ -59,8 +59,10 @@ def prove() -> tuple[list[Tap], bytes]:
 
 
 def table(taps: list[Tap], marker: bytes) -> str:
-    """What was heard, hop by hop."""
-    return report.table(HEADERS, [_row(tap, marker) for tap in taps])
+    """What was heard, hop by hop from the client on."""
+    order = list(variants.VARIANTS)
+    ordered = sorted(taps, key=lambda tap: (order.index(tap.variant), tap.hop))
+    return report.table(HEADERS, [_row(tap, marker) for tap in ordered])
 
 
 def _row(tap: Tap, marker: bytes) -> list[str]:

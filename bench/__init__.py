@@ -1,0 +1,1 @@
+"""Benchmarks and abuse runs that need more than the package: contenders, records, fault bars."""

@@ -1,0 +1,1 @@
+"""ztransport beside what Python users would pick instead, each behind one small protocol."""

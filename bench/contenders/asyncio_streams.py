@@ -1,0 +1,5 @@
+"""asyncio's own loop with length framing."""
+
+from bench.contenders.asyncio_protocol import ProtocolContender
+
+CONTENDER = ProtocolContender("asyncio")
