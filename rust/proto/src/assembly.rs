@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::codec::append;
 use crate::error::{Error, Reason};
 use crate::event::Metadata;
 use crate::time::{NANOS_PER_SECOND, Time};
@@ -60,7 +61,7 @@ impl Message {
     #[must_use]
     pub(crate) fn new(total: usize, first: &[u8], now: Time) -> Self {
         let mut bytes = Vec::with_capacity(total);
-        bytes.extend_from_slice(first);
+        append(&mut bytes, first);
         Self {
             bytes,
             metadata: None,
@@ -156,7 +157,7 @@ impl Assembly {
                 "fragments differ from the announced length",
             ));
         }
-        message.bytes.extend_from_slice(bytes);
+        append(&mut message.bytes, bytes);
         Ok(if last { self.remove(key) } else { None })
     }
 

@@ -1,4 +1,4 @@
-//! A bounded reader of little-endian fields.
+//! A bounded reader of little-endian fields, and a copy that is always fast.
 
 /// Reads fields from the front of a slice. `None` means that the slice is too short; nothing is
 /// consumed then.
@@ -62,6 +62,26 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Bytes copied at once: below the length from which the C library copies with one repeated
+/// string instruction.
+const COPY_BYTES: usize = 2 * 1024;
+
+/// Appends `bytes`, which may be long.
+///
+/// On some processors the repeated string instruction is 15 times slower when target and source
+/// lie less than 32 bytes apart modulo a page, which fragments in page-aligned buffers often do.
+/// Shorter pieces are copied with vector instructions and are as fast for every distance.
+#[inline]
+pub fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() <= COPY_BYTES {
+        return out.extend_from_slice(bytes);
+    }
+    out.reserve(bytes.len());
+    bytes
+        .chunks(COPY_BYTES)
+        .for_each(|piece| out.extend_from_slice(piece));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +104,15 @@ mod tests {
         let mut reader = Reader::new(&[7, 0, 0]);
         assert_eq!((reader.u32(), reader.rest().len()), (None, 3));
         assert_eq!((reader.u16(), reader.rest()), (Some(7), &[0][..]));
+    }
+
+    #[test]
+    fn every_length_is_appended_whole() {
+        for length in [0, 1, 2_047, 2_048, 2_049, 4_096, 70_000] {
+            let bytes: Vec<u8> = (0..length).map(|index| index as u8).collect();
+            let mut out = vec![9];
+            append(&mut out, &bytes);
+            assert_eq!((out[0], &out[1..]), (9, &bytes[..]));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::codec::append;
 use crate::frame::{Header, put};
 use crate::lanes::Lanes;
 use crate::limits::{HEADER_BYTES, OUTPUT_CHUNK_BYTES, OUTPUT_MARK_BYTES};
@@ -67,7 +68,7 @@ impl Output {
             .to_bytes(),
         );
         self.ready.extend_from_slice(fields);
-        self.ready.extend_from_slice(payload);
+        append(&mut self.ready, payload);
         self.written += (HEADER_BYTES + length) as u64;
         if self.written - self.marked >= OUTPUT_MARK_BYTES as u64 {
             self.mark();

@@ -28,16 +28,16 @@ pub(crate) struct Stream {
     pub(crate) end_written: bool,
     /// Our RESET is in the output: all that arrives is dropped.
     pub(crate) reset_sent: bool,
-    /// The peer's END or RESET has come.
+    /// The peer's END has come.
     pub(crate) peer_ended: bool,
 }
 
 impl Stream {
-    /// Whether neither side will say anything more of this stream (W-36).
+    /// Whether both sides have ended and each has consumed all of the other's (W-36).
     #[must_use]
     pub(crate) fn is_closed(&self) -> bool {
         let settled = self.sent.is_settled() && self.received.is_settled();
-        self.peer_ended && (self.reset_sent || self.end_written && settled)
+        self.peer_ended && self.end_written && settled
     }
 }
 
@@ -246,7 +246,5 @@ mod tests {
         assert!(stream.is_closed());
         stream.sent.spend(1);
         assert!(!stream.is_closed());
-        stream.reset_sent = true;
-        assert!(stream.is_closed());
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn turn(engine: &Bound<'_, Engine>) -> PyResult<bool> {
         return Err(PyRuntimeError::new_err("a turn is running: a handler cannot run another"));
     };
     drop(core);
+    engine.get().host(py).forget_scopes();
     let mut turn = Turn::new(engine);
     let more = turn.run(&mut batch);
     let mut core = engine.get().lock(py)?;
@@ -95,10 +96,11 @@ impl<'a, 'py> Turn<'a, 'py> {
     }
 
     fn work(&mut self, batch: &mut Batch) -> PyResult<()> {
-        self.begin(batch.peer)?;
         for notice in std::mem::take(&mut batch.notices) {
             peers::handle(self.engine, batch.peer, batch.node, notice)?;
         }
+        // Only now: the notices may have made the peer.
+        self.begin(batch.peer)?;
         let mut events = std::mem::take(&mut batch.events);
         let mut result = Ok(());
         for event in events.drain(..) {

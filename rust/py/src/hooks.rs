@@ -1,5 +1,7 @@
 //! How a host loop is resumed: the few calls that Trio and asyncio each have for it.
 
+use std::sync::{Mutex, PoisonError};
+
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -10,6 +12,8 @@ enum Kind {
     Trio {
         current_task: Py<PyAny>,
         effective_deadline: Py<PyAny>,
+        /// The cancel status last seen to be without a deadline.
+        unbounded: Mutex<Option<Py<PyAny>>>,
         reschedule: Py<PyAny>,
         /// `Abort.SUCCEEDED`.
         aborted: Py<PyAny>,
@@ -51,7 +55,8 @@ impl Host {
         failed: Py<PyAny>,
         slow: Py<PyAny>,
     ) -> Host {
-        let kind = Kind::Trio { current_task, effective_deadline, reschedule, aborted };
+        let unbounded = Mutex::default();
+        let kind = Kind::Trio { current_task, effective_deadline, unbounded, reschedule, aborted };
         Host { kind, clock, spawn, resolve, failed, slow }
     }
 
@@ -86,14 +91,50 @@ impl Host {
 
     /// Seconds until `timeout` or until the deadline around the running task, whichever is less.
     #[inline]
-    pub(crate) fn seconds_left(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<f64> {
+    pub(crate) fn seconds_left(&self, task: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<f64> {
         let own = timeout.unwrap_or(f64::INFINITY);
-        let Kind::Trio { effective_deadline, .. } = &self.kind else { return Ok(own) };
-        let ambient: f64 = effective_deadline.call0(py)?.extract(py)?;
-        if ambient == f64::INFINITY {
+        let Kind::Trio { effective_deadline, unbounded, .. } = &self.kind else { return Ok(own) };
+        let status = task.getattr(intern!(task.py(), "_cancel_status")).ok();
+        let unbounded = unbounded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(status), Some(known)) = (&status, &*unbounded)
+            && status.is(known)
+        {
             return Ok(own);
         }
-        Ok(own.min(ambient - self.now(py)?))
+        drop(unbounded);
+        self.seconds_left_in(effective_deadline.bind(task.py()), status, own)
+    }
+
+    fn seconds_left_in(
+        &self,
+        effective_deadline: &Bound<'_, PyAny>,
+        status: Option<Bound<'_, PyAny>>,
+        own: f64,
+    ) -> PyResult<f64> {
+        let ambient: f64 = effective_deadline.call0()?.extract()?;
+        if ambient < f64::INFINITY {
+            return Ok(own.min(ambient - self.now(effective_deadline.py())?));
+        }
+        self.set_unbounded(status.map(Bound::unbind));
+        Ok(own)
+    }
+
+    /// Asking Trio for the deadline around a task costs more than the rest of a call. So a cancel
+    /// status without one is remembered, by identity and until the next turn. If a deadline is set
+    /// on it meanwhile, the wire carries the call's own; the scope still ends the call in time.
+    fn set_unbounded(&self, status: Option<Py<PyAny>>) {
+        if let Kind::Trio { unbounded, .. } = &self.kind {
+            let old = std::mem::replace(
+                &mut *unbounded.lock().unwrap_or_else(PoisonError::into_inner),
+                status,
+            );
+            drop(old);
+        }
+    }
+
+    /// A turn begins: scopes may have changed since the last.
+    pub(crate) fn forget_scopes(&self) {
+        self.set_unbounded(None);
     }
 
     /// Resumes a waiter with a value or an error. It must have left the table.

@@ -105,7 +105,11 @@ impl Inbox {
         drop(core);
         drop(own);
         self.engine.get().generation.fetch_add(1, Ordering::Relaxed);
-        drop(self.take_all(py, true));
+        let mut state = self.state();
+        let unread = (std::mem::take(&mut state.items), std::mem::take(&mut state.shares));
+        state.bytes = 0;
+        drop(state);
+        self.release(py, &unread.1)?;
         self.end(py)
     }
 }

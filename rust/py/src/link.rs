@@ -320,8 +320,8 @@ impl Link {
     ) -> PyResult<Py<Waiter>> {
         let engine = self.engine.bind(py);
         let host = engine.get().host(py);
-        let timeout = convert::timeout(host.seconds_left(py, timeout)?);
         let sleeper = host.sleeper(py)?;
+        let timeout = convert::timeout(host.seconds_left(sleeper.bind(py), timeout)?);
         let mut core = engine.get().lock(py)?;
         let mut made = None;
         let token = core.waiters.insert(|token| {
@@ -355,8 +355,8 @@ impl Link {
         }
         let engine = self.engine.bind(py);
         let host = engine.get().host(py);
-        let timeout = convert::timeout(host.seconds_left(py, timeout)?);
         let sleeper = host.sleeper(py)?;
+        let timeout = convert::timeout(host.seconds_left(sleeper.bind(py), timeout)?);
         let mut core = engine.get().lock(py)?;
         let (group, waiter) = core.waiters.open_group(engine, sleeper, bodies.len())?;
         let mut refused = Vec::new();

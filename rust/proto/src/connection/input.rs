@@ -64,6 +64,7 @@ impl Connection {
         self.now = now;
         let input = &input[..input.len().min(INPUT_BYTES_MAX)];
         self.liveness.hear(now, input.len());
+        events.append(&mut self.pending);
         let result = self.read(input, events, events_max);
         match &result {
             Ok(_) => self.push_due(events),
@@ -240,14 +241,17 @@ impl Connection {
         {
             return false;
         }
-        let Some(Some(token)) = self.asked.answer(id) else {
+        let Some(waiting) = self.asked.answer(id) else {
             return false;
         };
         self.statistics.received.replies.add(frame.len());
-        events.push(Event::Reply {
-            token,
-            payload: frame.payload(0..frame.len()),
-        });
+        match waiting {
+            Some(token) => events.push(Event::Reply {
+                token,
+                payload: frame.payload(0..frame.len()),
+            }),
+            None => self.statistics.late_answers += 1,
+        }
         true
     }
 

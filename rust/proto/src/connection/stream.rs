@@ -82,8 +82,8 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(id) else {
             return self.take_late_reset(id);
         };
-        let (told, answered) = (!stream.reset_sent, stream.reset_sent || stream.end_written);
-        if !answered {
+        let told = !stream.reset_sent;
+        if told {
             let body = reason_body(FaultCode::Cancelled, "");
             self.output
                 .put(Header::new(Kind::StreamReset, 0, 0, id), &[], &body);
@@ -215,7 +215,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Our side of a stream is complete; the peer's goes on.
+    /// Our side of a stream is complete; the peer's goes on. Nobody is told of room on it any more.
     pub fn stream_finish(&mut self, id: u64) -> Result<(), SendError> {
         if self.is_closed() {
             return Err(SendError::Closed);
@@ -224,7 +224,9 @@ impl Connection {
             .streams
             .get_mut(id)
             .filter(|stream| !stream.finished && !stream.reset_sent);
-        stream.ok_or(SendError::Unknown)?.finished = true;
+        let stream = stream.ok_or(SendError::Unknown)?;
+        (stream.finished, stream.wanted) = (true, None);
+        self.room.forget_stream(id);
         let header = Header::new(Kind::StreamEnd, 0, 0, id);
         if self.output.lanes.contains(Key::Stream(id)) {
             let body = bytes::Bytes::new();
@@ -245,6 +247,8 @@ impl Connection {
     /// Gives a stream up, both ways. Nothing more is said of it; a stream that is gone is left
     /// alone.
     pub fn stream_reset(&mut self, id: u64, code: FaultCode, text: &str) {
+        self.pending
+            .retain(|event| *event != Event::StreamClosed { id });
         let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.reset_sent) else {
             return;
         };

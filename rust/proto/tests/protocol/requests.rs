@@ -224,6 +224,8 @@ fn w_23_a_reply_that_crosses_a_cancel_is_dropped() {
     pair.exchange();
     assert!(pair.dialer.take_events().is_empty() && pair.acceptor.take_events().is_empty());
     assert_eq!(pair.acceptor.connection.statistics().ignored_ids, 0);
+    let statistics = pair.dialer.connection.statistics();
+    assert_eq!((statistics.ignored_ids, statistics.late_answers), (0, 1));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use ztransport_proto::frame::{
     CONTINUED, Kind, LAST, METADATA, PREFACE, credit_body, fault_body, reason_body,
 };
-use ztransport_proto::{Body, Event, FaultCode, Limits, Retry, Role, Time};
+use ztransport_proto::{Body, Error, Event, FaultCode, Limits, Retry, Role, Time};
 
 use crate::support::{End, frame, hello_frame, settings};
 
@@ -154,7 +154,7 @@ fn t15_the_end_of_bytes_inside_a_message_is_never_clean() {
         let ended = end.end(Time::ZERO);
         let clean = at % boundary == 0;
         assert_eq!(
-            ended.as_ref().err().map(|error| error.reason()),
+            ended.as_ref().err().map(Error::reason),
             (!clean).then_some("truncated")
         );
         assert!(end.take_events().is_empty(), "byte {at}");

@@ -165,7 +165,7 @@ fn files_without_anything_usable_are_named_with_the_reason() {
     let odd_certificate = "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n";
     let chain = |pem: &str| {
         changed(&node, |options| {
-            options.certificate_chain = Some(bytes(pem))
+            options.certificate_chain = Some(bytes(pem));
         })
     };
     check_reasons([
@@ -206,13 +206,13 @@ fn options_that_cannot_work_are_named_with_the_reason() {
         ),
         (
             changed(&node, |options| {
-                options.rekey_records = REKEY_RECORDS_MAX + 1
+                options.rekey_records = REKEY_RECORDS_MAX + 1;
             }),
             "from 1 to",
         ),
         (
             changed(&node, |options| {
-                options.cipher_suites = vec![suite.to_owned()]
+                options.cipher_suites = vec![suite.to_owned()];
             }),
             suite,
         ),
