@@ -1,0 +1,20 @@
+"""What the README shows runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_example_is_short_and_runs() -> None:
+    found = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    assert len(found[1].splitlines()) <= 16
+    ran = subprocess.run(
+        [sys.executable, "-c", found[1]], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.stdout.startswith("b'hello' TLSSession(version='TLSv1.3'"), ran.stderr
