@@ -44,6 +44,7 @@ async def test_a_node_says_what_the_transcript_says(name: str) -> None:
     async with zt.open_node(
         "127.0.0.1:0", cluster="orders", node_id="node-b", advertise="127.0.0.1:7000", tls=None
     ) as node:
+        assert node.address is not None
         host, _, port = node.address.rpartition(":")
         stream = await trio.open_tcp_stream(host, int(port))
         async with stream:

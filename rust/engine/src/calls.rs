@@ -109,9 +109,11 @@ impl Engine {
         }
     }
 
-    /// A lone call leaves at once; others are gathered until the end of the turn.
+    /// A lone call leaves at once; others are gathered until the end of the turn. After a turn that
+    /// answered many, more calls are about to come: the first of them is not lone.
     fn sent_call(&mut self, slot: usize) {
         let lone = !self.turn.active
+            && self.turn.messages <= 1
             && !self.links[slot].dirty
             && self.links[slot]
                 .codec

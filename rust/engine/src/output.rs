@@ -88,6 +88,12 @@ impl Engine {
 
     pub(crate) fn slow_consumer(&mut self, slot: usize) {
         let text = "the peer did not read what was sent to it in time: it is overloaded or stuck";
-        self.lose_link(slot, Failure::new(FailureKind::SlowConsumer, text));
+        self.abandon_link(slot, Failure::new(FailureKind::SlowConsumer, text));
+    }
+
+    /// Cuts off a peer that does not listen: there is no use in telling it anything.
+    pub(crate) fn abandon_link(&mut self, slot: usize, failure: Failure) {
+        self.links[slot].socket.abandon();
+        self.lose_link(slot, failure);
     }
 }

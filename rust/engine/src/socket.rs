@@ -84,6 +84,13 @@ impl Socket {
         }
     }
 
+    /// Closing will reset the connection and give its unsent bytes back at once: for a peer that
+    /// does not read, the kernel would keep them for minutes.
+    pub(crate) fn abandon(&self) {
+        // Only a socket that is broken already refuses this.
+        let _ = self.0.set_linger(Some(Duration::ZERO));
+    }
+
     pub(crate) fn finish_writing(&self) {
         // A peer that is gone cannot be told so: the read side finds out.
         let _ = self.0.shutdown(Shutdown::Write);

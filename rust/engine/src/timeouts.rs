@@ -1,5 +1,7 @@
 //! What happens when a deadline passes.
 
+use ztransport_proto::Reason;
+
 use crate::batch::Batch;
 use crate::error::{Failure, FailureKind};
 use crate::link::Phase;
@@ -74,6 +76,9 @@ impl Engine {
         self.hand_out(slot, batch);
         match result {
             Ok(()) => self.mark_dirty(slot),
+            Err(error) if error.kind() == Reason::Silent => {
+                self.abandon_link(slot, Failure::protocol(&error));
+            }
             Err(error) => self.refuse_link(slot, Failure::protocol(&error)),
         }
     }
