@@ -327,3 +327,31 @@ fn a_drain_finishes_what_runs_and_takes_nothing_new() {
     });
     assert_eq!(replies(&sides[1]), [(1, &b"x"[..])]);
 }
+
+#[test]
+fn a_bulk_sender_leaves_the_others_their_share_of_a_turn() {
+    let (sides, bulk) = sides(false, "127.0.0.1:0");
+    let [mut server, client] = sides;
+    let address = client.engine.peer_info(bulk).unwrap().address;
+    let mut other = Side::new("other", None);
+    let peer = other.engine.connect(other.node, &address, true).unwrap();
+    let mut all = [server, client, other];
+    drive(&mut all, |all| all[2].engine.is_up(peer));
+    let body = pattern(32 * 1024);
+    while all[1]
+        .engine
+        .send(bulk, "bulk", Body::Borrowed(&body), &[])
+        .is_ok()
+    {}
+    all[1].engine.flush();
+    all[2]
+        .engine
+        .request(peer, "echo", Body::Borrowed(b"x"), Some(SECOND), &[], 1)
+        .unwrap();
+    all[2].engine.flush();
+    [server, _, _] = all;
+    // Both sockets are ready: one turn serves both, however much the first has.
+    server.turn();
+    let asked = |seen: &Seen| matches!(seen, Seen::Event(_, Event::Request { .. }, _));
+    assert!(server.seen.iter().any(is_send) && server.seen.iter().any(asked));
+}

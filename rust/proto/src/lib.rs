@@ -7,7 +7,7 @@
 
 // The order of imports, total: a module may name only modules before its own.
 //
-//   time, limits, fault, error, event, metadata, codec, frame, table, credit, overhead, deadlines,
+//   time, limits, fault, error, metadata, event, codec, frame, table, credit, overhead, deadlines,
 //   hello, request, subjects, stream, assembly, lanes, output, liveness, room, statistics,
 //   connection (its parts are one room: each adds methods to one type)
 //

@@ -33,6 +33,12 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// Whether we may still send on it.
+    #[must_use]
+    pub(crate) fn is_sending(&self) -> bool {
+        !self.finished && !self.reset_sent
+    }
+
     /// Whether both sides have ended and each has consumed all of the other's (W-36).
     #[must_use]
     pub(crate) fn is_closed(&self) -> bool {

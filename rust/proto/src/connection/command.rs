@@ -12,7 +12,7 @@ use crate::limits::{FRAGMENT_BYTES_MAX, REQUEST_OUTPUT_FACTOR, SUBJECT_NAME_BYTE
 use crate::metadata;
 use crate::request::Work;
 use crate::room::Refused;
-use crate::table::{Phase, Role};
+use crate::table::Phase;
 use crate::time::Time;
 
 impl Connection {
@@ -350,11 +350,5 @@ impl Connection {
     #[must_use]
     pub const fn output_bytes(&self) -> usize {
         self.output.bytes()
-    }
-
-    /// Whether this side opened the connection.
-    #[must_use]
-    pub fn is_dialer(&self) -> bool {
-        self.role == Role::Dialer
     }
 }

@@ -138,7 +138,7 @@ impl Connection {
     }
 
     /// Gives the events that commands and the departure of output have caused. They make
-    /// [`poll_timeout`](Self::poll_timeout) say [`Time::ZERO`](crate::Time::ZERO).
+    /// [`poll_timeout`](Self::poll_timeout) say [`Time::ZERO`](crate::time::Time::ZERO).
     pub fn poll_events(&mut self, events: &mut Vec<Event>) {
         self.push_due(events);
     }

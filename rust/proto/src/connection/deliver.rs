@@ -32,9 +32,6 @@ impl Connection {
         events: &mut Vec<Event>,
     ) -> Result<(), Error> {
         let (subject, bytes) = (arrived.subject, arrived.bytes());
-        let Arrived {
-            metadata, payload, ..
-        } = arrived;
         if bytes == 0 && matches!(kind, Kind::Send | Kind::StreamData) {
             self.empties += 1;
         }
@@ -42,39 +39,22 @@ impl Connection {
         match kind {
             Kind::Request => {
                 received.requests.add(bytes);
-                let (deadline, metadata) = (arrived.deadline, metadata);
-                self.start_request(
-                    id,
-                    Arrived {
-                        subject,
-                        deadline,
-                        metadata,
-                        payload,
-                    },
-                    declined,
-                    events,
-                );
+                self.start_request(id, arrived, declined, events);
             }
-            Kind::Reply => return self.deliver_reply(id, payload, events),
+            Kind::Reply => return self.deliver_reply(id, arrived.payload, events),
             Kind::Send => {
                 received.sends.add(bytes);
+                let (metadata, payload) = (arrived.metadata, arrived.payload);
                 events.push(Event::Send {
                     subject,
                     metadata,
                     payload,
                 });
             }
-            Kind::StreamOpen => {
-                let opened = Event::StreamOpened {
-                    id,
-                    subject,
-                    metadata,
-                    payload,
-                };
-                self.start_stream(id, declined, opened, events);
-            }
+            Kind::StreamOpen => self.start_stream(id, arrived, declined, events),
             _ => {
                 received.streams.add(bytes);
+                let payload = arrived.payload;
                 events.push(Event::StreamData { id, payload });
             }
         }

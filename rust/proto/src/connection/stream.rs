@@ -1,6 +1,9 @@
 //! Streams: the frames that open and end them, and the commands.
 
+use bytes::Bytes;
+
 use super::Connection;
+use super::deliver::Arrived;
 use super::input::Frame;
 use crate::assembly::Key;
 use crate::error::{Error, Reason};
@@ -34,16 +37,26 @@ impl Connection {
     pub(super) fn start_stream(
         &mut self,
         id: u64,
+        arrived: Arrived,
         declined: bool,
-        opened: Event,
         events: &mut Vec<Event>,
     ) {
         if declined {
             self.statistics.dropped_unstarted += 1;
-            self.stream_reset(id, FaultCode::ShuttingDown, "the node takes nothing new");
-        } else {
-            events.push(opened);
+            return self.stream_reset(id, FaultCode::ShuttingDown, "the node takes nothing new");
         }
+        let Arrived {
+            subject,
+            metadata,
+            payload,
+            ..
+        } = arrived;
+        events.push(Event::StreamOpened {
+            id,
+            subject,
+            metadata,
+            payload,
+        });
     }
 
     pub(super) fn take_stream_end(
@@ -181,12 +194,22 @@ impl Connection {
             return Err(SendError::Closed);
         }
         let size = body.as_slice().len();
+        self.check_stream_room(id, size)?;
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.sent.spend(size);
+        }
+        self.statistics.sent.streams.add(size);
+        let header = Header::new(Kind::StreamData, 0, 0, id);
+        self.put_message(Key::Stream(id), header, &[], body);
+        Ok(())
+    }
+
+    fn check_stream_room(&mut self, id: u64, size: usize) -> Result<(), SendError> {
         let (limit, window) = (self.peer.message_bytes_max, self.peer.stream_window());
-        let full = self.output.bytes() >= self.settings.limits.output_bytes_high;
         let stream = self
             .streams
             .get_mut(id)
-            .filter(|stream| !stream.finished && !stream.reset_sent);
+            .filter(|stream| stream.is_sending());
         let stream = stream.ok_or(SendError::Unknown)?;
         if size > limit as usize {
             return Err(SendError::Oversize { limit });
@@ -195,23 +218,13 @@ impl Connection {
             stream.wanted = Some(size);
             return Err(SendError::NoCredit);
         }
-        if full {
+        if self.output.bytes() >= self.settings.limits.output_bytes_high {
             self.room.wait_for_output(Refused::Stream(id));
             return Err(SendError::WouldBlock);
         }
         if size == 0 && !self.may_send_empty(Refused::Stream(id)) {
             return Err(SendError::WouldBlock);
         }
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.sent.spend(size);
-        }
-        self.statistics.sent.streams.add(size);
-        self.put_message(
-            Key::Stream(id),
-            Header::new(Kind::StreamData, 0, 0, id),
-            &[],
-            body,
-        );
         Ok(())
     }
 
@@ -223,13 +236,13 @@ impl Connection {
         let stream = self
             .streams
             .get_mut(id)
-            .filter(|stream| !stream.finished && !stream.reset_sent);
+            .filter(|stream| stream.is_sending());
         let stream = stream.ok_or(SendError::Unknown)?;
         (stream.finished, stream.wanted) = (true, None);
         self.room.forget_stream(id);
         let header = Header::new(Kind::StreamEnd, 0, 0, id);
         if self.output.lanes.contains(Key::Stream(id)) {
-            let body = bytes::Bytes::new();
+            let body = Bytes::new();
             let item = Item {
                 header,
                 metadata: Box::default(),

@@ -6,6 +6,7 @@
 )]
 
 mod abuse;
+mod clauses;
 mod credit;
 mod greeting;
 mod limits;
