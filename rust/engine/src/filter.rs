@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use ztransport_proto::codec::append;
 use ztransport_tls as tls;
 
 use crate::limits::SEAL_AHEAD_BYTES_MAX;
@@ -49,7 +50,7 @@ impl Filter {
     pub(crate) fn seal(&mut self, bytes: &[u8]) -> Result<(), tls::Error> {
         match self {
             Filter::Plain(plain) => {
-                plain.waiting.extend_from_slice(bytes);
+                append(&mut plain.waiting, bytes);
                 Ok(())
             }
             Filter::Tls(tls) => tls.seal(bytes),

@@ -1,5 +1,6 @@
 //! How input arrives: read, opened, parsed, and handed out link by link.
 
+use ztransport_proto::codec::append;
 use ztransport_proto::connection::Connection;
 use ztransport_proto::event::Event;
 use ztransport_proto::table::Role;
@@ -56,7 +57,8 @@ impl Engine {
         self.keep_rest(batch);
         let link = &mut self.links[slot];
         batch.input.clear();
-        batch.input.append(&mut link.carry);
+        append(&mut batch.input, &link.carry);
+        link.carry.clear();
         link.carry.shrink_to(CARRY_BYTES_KEPT);
         (batch.base, batch.parsed) = (0, 0);
         batch.link = Some((slot as u32, link.serial));
@@ -207,7 +209,7 @@ impl Engine {
         if link.serial != serial || link.phase == Phase::Lingering {
             return None;
         }
-        link.carry.extend_from_slice(batch.unparsed());
+        append(&mut link.carry, batch.unparsed());
         Some((slot, serial))
     }
 

@@ -178,7 +178,11 @@ impl Engine {
         let mut core = self.lock(py)?;
         let taken = core.waiters.take(token);
         let parts = match &taken {
-            Some(Entry::Call { peer, call: Some(call), .. }) => {
+            Some(Entry::Call {
+                peer,
+                call: Some(call),
+                ..
+            }) => {
                 core.engine.cancel(*peer, *call, token);
                 Vec::new()
             }
@@ -204,7 +208,12 @@ impl Engine {
 
 impl Core {
     fn cancel_part(&mut self, token: u64) {
-        if let Some(Entry::Part { peer, call: Some(call), .. }) = self.waiters.take(token) {
+        if let Some(Entry::Part {
+            peer,
+            call: Some(call),
+            ..
+        }) = self.waiters.take(token)
+        {
             self.engine.cancel(peer, call, token);
         }
     }

@@ -17,7 +17,7 @@ use crate::inbox::Run;
 use crate::link::Link;
 use crate::message::{self, Envelope, Message};
 use crate::routes::{Handler, Route};
-use crate::{convert, peers, stream, workers};
+use crate::{convert, peers, streams, workers};
 
 /// How often, between handlers, the age of the output is looked at.
 const OVERDUE_CHECK: Duration = Duration::from_micros(250);
@@ -27,7 +27,9 @@ pub(crate) fn turn(engine: &Bound<'_, Engine>) -> PyResult<bool> {
     let py = engine.py();
     let mut core = engine.get().lock(py)?;
     let Some(mut batch) = core.batch.take() else {
-        return Err(PyRuntimeError::new_err("a turn is running: a handler cannot run another"));
+        return Err(PyRuntimeError::new_err(
+            "a turn is running: a handler cannot run another",
+        ));
     };
     drop(core);
     engine.get().host(py).forget_scopes();
@@ -43,7 +45,9 @@ pub(crate) fn turn(engine: &Bound<'_, Engine>) -> PyResult<bool> {
 /// Spins with the interpreter released until there is work, for as long as that makes sense.
 pub(crate) fn spin(py: Python<'_>, engine: &Engine) -> PyResult<bool> {
     let core = engine.lock(py)?;
-    let Some(bound_ns) = core.engine.spin_nanos() else { return Ok(false) };
+    let Some(bound_ns) = core.engine.spin_nanos() else {
+        return Ok(false);
+    };
     let descriptor = core.engine.as_fd().try_clone_to_owned();
     drop(core);
     let descriptor = descriptor.map_err(PyErr::from)?;
@@ -51,20 +55,20 @@ pub(crate) fn spin(py: Python<'_>, engine: &Engine) -> PyResult<bool> {
 }
 
 /// What one turn keeps between two messages.
-struct Turn<'a, 'py> {
-    engine: &'a Bound<'py, Engine>,
-    py: Python<'py>,
-    peer: PeerKey,
-    link: Option<Py<Link>>,
+pub(crate) struct Turn<'a, 'py> {
+    pub(crate) engine: &'a Bound<'py, Engine>,
+    pub(crate) py: Python<'py>,
+    pub(crate) peer: PeerKey,
+    pub(crate) link: Option<Py<Link>>,
     /// The route of the last message: the next is often for the same subject.
-    last: Option<(u16, u64, Arc<Route>)>,
-    run: Run,
+    pub(crate) last: Option<(u16, u64, Arc<Route>)>,
+    pub(crate) run: Run,
     /// Consumed one-way messages whose credit was not given back yet.
-    consumed: Option<(u16, u32, u64)>,
-    handler_began: Instant,
-    overdue_checked: Instant,
+    pub(crate) consumed: Option<(u16, u32, u64)>,
+    pub(crate) handler_began: Instant,
+    pub(crate) overdue_checked: Instant,
     /// An exception that must not be swallowed, such as `KeyboardInterrupt`.
-    fatal: Option<PyErr>,
+    pub(crate) fatal: Option<PyErr>,
 }
 
 impl<'a, 'py> Turn<'a, 'py> {
@@ -111,7 +115,9 @@ impl<'a, 'py> Turn<'a, 'py> {
         }
         events.clear();
         batch.events = events;
-        result.and_then(|()| self.end_run()).and_then(|()| self.release_consumed())
+        result
+            .and_then(|()| self.end_run())
+            .and_then(|()| self.release_consumed())
     }
 
     /// Turns to another peer.
@@ -119,7 +125,10 @@ impl<'a, 'py> Turn<'a, 'py> {
         self.peer = peer;
         self.last = None;
         let core = self.engine.get().lock(self.py)?;
-        let link = core.peers.get(&peer).map(|entry| entry.link.clone_ref(self.py));
+        let link = core
+            .peers
+            .get(&peer)
+            .map(|entry| entry.link.clone_ref(self.py));
         drop(core);
         self.link = link;
         Ok(())
@@ -127,16 +136,38 @@ impl<'a, 'py> Turn<'a, 'py> {
 
     fn handle(&mut self, batch: &Batch, event: Event) -> PyResult<()> {
         match event {
-            Event::Send { subject, metadata, payload } => {
-                let envelope = Envelope { request: None, number: subject, deadline: None, metadata };
+            Event::Send {
+                subject,
+                metadata,
+                payload,
+            } => {
+                let envelope = Envelope {
+                    request: None,
+                    number: subject,
+                    deadline: None,
+                    metadata,
+                };
                 self.send(batch, envelope, &payload)
             }
             Event::Reply { token, payload } => {
-        let value = PyBytes::new(self.py, batch.bytes(&payload)).into_any().unbind();
+                let value = PyBytes::new(self.py, batch.bytes(&payload))
+                    .into_any()
+                    .unbind();
                 peers::complete(self.engine, token, Ok(value))
             }
-            Event::Request { id, subject, deadline, metadata, payload } => {
-                let envelope = Envelope { request: Some(id), number: subject, deadline, metadata };
+            Event::Request {
+                id,
+                subject,
+                deadline,
+                metadata,
+                payload,
+            } => {
+                let envelope = Envelope {
+                    request: Some(id),
+                    number: subject,
+                    deadline,
+                    metadata,
+                };
                 self.request(batch, id, envelope, &payload)
             }
             other => self.handle_rare(batch, other),
@@ -146,7 +177,12 @@ impl<'a, 'py> Turn<'a, 'py> {
     fn handle_rare(&mut self, batch: &Batch, event: Event) -> PyResult<()> {
         self.end_run()?;
         match event {
-            Event::Fault { token, code, retry, text } => {
+            Event::Fault {
+                token,
+                code,
+                retry,
+                text,
+            } => {
                 let text = convert::text(batch.bytes(&text));
                 let error = errors::fault(self.py, code, retry, &text);
                 peers::complete(self.engine, token, Err(error))
@@ -156,21 +192,30 @@ impl<'a, 'py> Turn<'a, 'py> {
             }
             Event::Cancelled { id } => workers::cancel(self.engine, self.peer, id),
             Event::Room { .. } => peers::wake_room(self.engine, self.peer),
-            Event::StreamOpened { id, subject, metadata, payload } => {
-                let Some(route) = self.route(subject)? else { return Ok(()) };
+            Event::StreamOpened {
+                id,
+                subject,
+                metadata,
+                payload,
+            } => {
+                let Some(route) = self.route(subject)? else {
+                    return Ok(());
+                };
                 let payload = self.bytes(batch, &payload);
-                let Some(link) = &self.link else { return Ok(()) };
-                stream::accept(self.py, link, &route, id, payload, metadata)
+                let Some(link) = &self.link else {
+                    return Ok(());
+                };
+                streams::accept(self.py, link, &route, id, payload, metadata)
             }
-            other => stream::handle(self.engine, self.peer, batch, other),
+            other => streams::handle(self.engine, self.peer, batch, other),
         }
     }
 
-    fn bytes(&self, batch: &Batch, payload: &Payload) -> Py<PyBytes> {
+    pub(crate) fn bytes(&self, batch: &Batch, payload: &Payload) -> Py<PyBytes> {
         PyBytes::new(self.py, batch.bytes(payload)).unbind()
     }
 
-    fn route(&mut self, subject: u16) -> PyResult<Option<Arc<Route>>> {
+    pub(crate) fn route(&mut self, subject: u16) -> PyResult<Option<Arc<Route>>> {
         let generation = self.engine.get().generation.load(Ordering::Relaxed);
         if let Some((last, made, route)) = &self.last
             && (*last, *made) == (subject, generation)
@@ -193,8 +238,12 @@ impl<'a, 'py> Turn<'a, 'py> {
         payload: &Payload,
     ) -> PyResult<()> {
         self.end_run()?;
-        let Some(route) = self.route(envelope.number)? else { return Ok(()) };
-        let Some(link) = &self.link else { return Ok(()) };
+        let Some(route) = self.route(envelope.number)? else {
+            return Ok(());
+        };
+        let Some(link) = &self.link else {
+            return Ok(());
+        };
         let Some(handler) = &route.handler else {
             let text = format!("no handler for {}", route.subject.bind(self.py));
             let chosen = Fault::new(FaultCode::NoHandler, Retry::NotStarted, &text);
@@ -204,7 +253,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         self.call(&route, handler, &message)
     }
 
-    fn message(
+    pub(crate) fn message(
         &self,
         link: &Py<Link>,
         route: &Route,
@@ -212,11 +261,14 @@ impl<'a, 'py> Turn<'a, 'py> {
         payload: Py<PyBytes>,
     ) -> PyResult<Bound<'py, Message>> {
         let (py, subject) = (self.py, route.subject.clone_ref(self.py));
-        Bound::new(py, Message::new(link.clone_ref(py), subject, payload, envelope))
+        Bound::new(
+            py,
+            Message::new(link.clone_ref(py), subject, payload, envelope),
+        )
     }
 
     /// Gives a message to its handler; a sync handler runs now.
-    fn call(
+    pub(crate) fn call(
         &mut self,
         route: &Route,
         handler: &Arc<Handler>,
@@ -255,87 +307,16 @@ impl<'a, 'py> Turn<'a, 'py> {
             core.engine.flush();
         }
         let node = self.link.as_ref().map(|link| link.get().node);
-        let Some(node) = node.and_then(|node| core.nodes.get_mut(&node)) else { return Ok(()) };
+        let Some(node) = node.and_then(|node| core.nodes.get_mut(&node)) else {
+            return Ok(());
+        };
         if took_ns <= node.handler_budget_ns {
             return Ok(());
         }
-        node.counters.count_slow(route.subject.bind(self.py).to_str()?, took_ns);
+        node.counters
+            .count_slow(route.subject.bind(self.py).to_str()?, took_ns);
         drop(core);
         let slow = self.engine.get().host(self.py).slow.bind(self.py);
         slow.call1((&route.subject, took_ns / 1_000_000)).map(drop)
     }
-
-    /// A one-way message: to the subscriber, else to the handler, else it is counted.
-    fn send(&mut self, batch: &Batch, envelope: Envelope, payload: &Payload) -> PyResult<()> {
-        let number = envelope.number;
-        let metadata_bytes = envelope.metadata.as_ref().map_or(0, |block| block.len());
-        let bytes = (payload.len() + metadata_bytes) as u64;
-        let Some(route) = self.route(number)? else { return Ok(()) };
-        let Some(link) = &self.link else { return Ok(()) };
-        if let Some(inbox) = &route.inbox {
-            if !self.run.continues(inbox, number) {
-                self.end_run()?;
-                self.run.begin(self.py, inbox, number);
-            }
-            let payload = PyBytes::new(self.py, batch.bytes(payload));
-            let item = if self.run.payloads_only {
-                payload.into_any()
-            } else {
-                let Some(link) = &self.link else { return Ok(()) };
-                self.message(link, &route, envelope, payload.unbind())?.into_any()
-            };
-            self.run.push(item.unbind(), bytes);
-            return Ok(());
-        }
-        let link = link.clone_ref(self.py);
-        self.end_run()?;
-        let Some(handler) = &route.handler else {
-            self.count_unroutable()?;
-            return self.consume(number, bytes);
-        };
-        let message = self.message(&link, &route, envelope, self.bytes(batch, payload))?;
-        self.call(&route, handler, &message)?;
-        if handler.is_async { Ok(()) } else { self.consume(number, bytes) }
-    }
-
-    fn count_unroutable(&self) -> PyResult<()> {
-        let mut core = self.engine.get().lock(self.py)?;
-        let node = self.link.as_ref().map(|link| link.get().node);
-        if let Some(node) = node.and_then(|node| core.nodes.get_mut(&node)) {
-            node.counters.unroutable += 1;
-        }
-        Ok(())
-    }
-
-    /// Notes that a one-way message needs no room here any more.
-    fn consume(&mut self, subject: u16, bytes: u64) -> PyResult<()> {
-        match &mut self.consumed {
-            Some((number, count, sum)) if *number == subject => {
-                *count += 1;
-                *sum += bytes;
-            }
-            _ => {
-                self.release_consumed()?;
-                self.consumed = Some((subject, 1, bytes));
-            }
-        }
-        Ok(())
-    }
-
-    fn release_consumed(&mut self) -> PyResult<()> {
-        if let Some((subject, count, bytes)) = self.consumed.take() {
-            let mut core = self.engine.get().lock(self.py)?;
-            core.engine.release(self.peer, subject, count, bytes);
-        }
-        Ok(())
-    }
-
-    /// Hands a run of messages to its subscription.
-    fn end_run(&mut self) -> PyResult<()> {
-        if self.run.is_empty() {
-            return Ok(());
-        }
-        self.run.deliver(self.engine, self.peer)
-    }
 }
-

@@ -14,9 +14,8 @@ use ztransport_tls::ErrorKind;
 static CLASSES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
 fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let module = CLASSES.get_or_try_init(py, || {
-        py.import("ztransport._errors").map(Bound::unbind)
-    })?;
+    let module =
+        CLASSES.get_or_try_init(py, || py.import("ztransport._errors").map(Bound::unbind))?;
     module.bind(py).getattr(name)
 }
 
@@ -35,12 +34,22 @@ pub(crate) fn closed(py: Python<'_>, what: &str) -> PyErr {
 }
 
 pub(crate) fn would_block(py: Python<'_>) -> PyErr {
-    error(py, "WouldBlock", "there is no room now: wait for room and send again", None)
+    error(
+        py,
+        "WouldBlock",
+        "there is no room now: wait for room and send again",
+        None,
+    )
 }
 
 /// The exception for what ended a connection, a listener or a call.
 pub(crate) fn failure(py: Python<'_>, failure: &Failure, retry: Option<Retry>) -> PyErr {
-    error(py, failure_class(failure.kind()), &failure.to_string(), retry)
+    error(
+        py,
+        failure_class(failure.kind()),
+        &failure.to_string(),
+        retry,
+    )
 }
 
 fn failure_class(kind: &FailureKind) -> &'static str {
@@ -96,9 +105,12 @@ pub(crate) fn refusal(py: Python<'_>, refusal: &Refusal) -> PyErr {
             let text = format!("the message is larger than the {limit} bytes the peer takes");
             error(py, "LimitExceeded", &text, None)
         }
-        Refusal::Limit(name) => {
-            error(py, "LimitExceeded", &format!("the limit {name} is reached"), None)
-        }
+        Refusal::Limit(name) => error(
+            py,
+            "LimitExceeded",
+            &format!("the limit {name} is reached"),
+            None,
+        ),
         Refusal::Draining => error(py, "ShuttingDown", "the peer takes nothing new", None),
         other => error(py, "Error", &format!("refused: {other:?}"), not_started),
     }
@@ -124,13 +136,18 @@ pub(crate) fn fault(py: Python<'_>, code: FaultCode, retry: Retry, text: &str) -
 
 fn rejected(py: Python<'_>, wire: u16, retry: Retry, text: &str) -> PyErr {
     let code = wire - FaultCode::REJECTED_MIN;
-    let made = class(py, "Rejected")
-        .and_then(|class| class.call1((code, text, Some(retry_name(retry)))));
+    let made =
+        class(py, "Rejected").and_then(|class| class.call1((code, text, Some(retry_name(retry)))));
     made.map_or_else(|error| error, PyErr::from_value)
 }
 
 pub(crate) fn expired(py: Python<'_>) -> PyErr {
-    error(py, "DeadlineExceeded", "no answer before the deadline", None)
+    error(
+        py,
+        "DeadlineExceeded",
+        "no answer before the deadline",
+        None,
+    )
 }
 
 fn retry_name(retry: Retry) -> &'static str {
@@ -158,11 +175,19 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(code: FaultCode, retry: Retry, text: &str) -> Fault {
-        Fault { code, retry, text: text.to_owned() }
+        Fault {
+            code,
+            retry,
+            text: text.to_owned(),
+        }
     }
 
     pub(crate) fn handler_failure() -> Fault {
-        Fault::new(FaultCode::HandlerFailure, Retry::Failed, "the handler failed")
+        Fault::new(
+            FaultCode::HandlerFailure,
+            Retry::Failed,
+            "the handler failed",
+        )
     }
 }
 
@@ -191,7 +216,11 @@ fn relayed(error: &Bound<'_, PyAny>) -> PyResult<Option<Fault>> {
     let code = FaultCode::from_wire(error.getattr(intern!(py, "fault_code"))?.extract()?);
     let retry: String = error.getattr(intern!(py, "retry"))?.extract()?;
     let text = error.getattr(intern!(py, "text"))?.extract()?;
-    Ok(Some(Fault { code, retry: retry_from_name(&retry), text }))
+    Ok(Some(Fault {
+        code,
+        retry: retry_from_name(&retry),
+        text,
+    }))
 }
 
 /// What `reply.fault` was given: an exception, or a code and a text.
@@ -202,6 +231,8 @@ pub(crate) fn chosen_fault(reason: &Bound<'_, PyAny>, text: &str) -> PyResult<Fa
     }
     match relayed(reason)? {
         Some(fault) => Ok(fault),
-        None => Err(PyTypeError::new_err("expected a ztransport.Error or a code")),
+        None => Err(PyTypeError::new_err(
+            "expected a ztransport.Error or a code",
+        )),
     }
 }

@@ -43,7 +43,10 @@ pub(crate) struct Host {
 impl Host {
     #[staticmethod]
     #[pyo3(signature = (*, current_task, effective_deadline, reschedule, aborted, clock, spawn, resolve, failed, slow))]
-    #[expect(clippy::too_many_arguments, reason = "named in Python: one for each hook")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "named in Python: one for each hook"
+    )]
     fn trio(
         current_task: Py<PyAny>,
         effective_deadline: Py<PyAny>,
@@ -56,8 +59,21 @@ impl Host {
         slow: Py<PyAny>,
     ) -> Host {
         let unbounded = Mutex::default();
-        let kind = Kind::Trio { current_task, effective_deadline, unbounded, reschedule, aborted };
-        Host { kind, clock, spawn, resolve, failed, slow }
+        let kind = Kind::Trio {
+            current_task,
+            effective_deadline,
+            unbounded,
+            reschedule,
+            aborted,
+        };
+        Host {
+            kind,
+            clock,
+            spawn,
+            resolve,
+            failed,
+            slow,
+        }
     }
 
     #[staticmethod]
@@ -71,7 +87,17 @@ impl Host {
         failed: Py<PyAny>,
         slow: Py<PyAny>,
     ) -> Host {
-        Host { kind: Kind::Asyncio { create_future, wake_flusher }, clock, spawn, resolve, failed, slow }
+        Host {
+            kind: Kind::Asyncio {
+                create_future,
+                wake_flusher,
+            },
+            clock,
+            spawn,
+            resolve,
+            failed,
+            slow,
+        }
     }
 }
 
@@ -91,9 +117,20 @@ impl Host {
 
     /// Seconds until `timeout` or until the deadline around the running task, whichever is less.
     #[inline]
-    pub(crate) fn seconds_left(&self, task: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<f64> {
+    pub(crate) fn seconds_left(
+        &self,
+        task: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<f64> {
         let own = timeout.unwrap_or(f64::INFINITY);
-        let Kind::Trio { effective_deadline, unbounded, .. } = &self.kind else { return Ok(own) };
+        let Kind::Trio {
+            effective_deadline,
+            unbounded,
+            ..
+        } = &self.kind
+        else {
+            return Ok(own);
+        };
         let status = task.getattr(intern!(task.py(), "_cancel_status")).ok();
         let unbounded = unbounded.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(status), Some(known)) = (&status, &*unbounded)
@@ -148,7 +185,10 @@ impl Host {
         match &self.kind {
             Kind::Trio { reschedule, .. } => {
                 waiter.get().settle(outcome);
-                reschedule.bind(py).call1((waiter.get().sleeper(), waiter)).map(drop)
+                reschedule
+                    .bind(py)
+                    .call1((waiter.get().sleeper(), waiter))
+                    .map(drop)
             }
             Kind::Asyncio { .. } => resolve(waiter.get().sleeper().bind(py), outcome),
         }

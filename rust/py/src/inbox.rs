@@ -57,7 +57,13 @@ impl Inbox {
     ) -> Inbox {
         let engine = node.get().engine.clone_ref(node.py());
         let buffer_bytes_max = buffer_bytes_max.max(node.get().subject_window_bytes);
-        Inbox { engine, node: node.get().key, subject, buffer_bytes_max, state: Mutex::default() }
+        Inbox {
+            engine,
+            node: node.get().key,
+            subject,
+            buffer_bytes_max,
+            state: Mutex::default(),
+        }
     }
 
     #[getter]
@@ -88,8 +94,14 @@ impl Inbox {
         let sleeper = engine.get().host(py).sleeper(py)?;
         let mut core = engine.get().lock(py)?;
         let mut state = self.state();
-        if state.reader.is_some_and(|token| core.waiters.get(token).is_some()) {
-            return Err(errors::configuration(py, "a subscription has one reader at a time"));
+        if state
+            .reader
+            .is_some_and(|token| core.waiters.get(token).is_some())
+        {
+            return Err(errors::configuration(
+                py,
+                "a subscription has one reader at a time",
+            ));
         }
         let waiter = core.waiters.park(engine, sleeper)?;
         state.reader = Some(waiter.get().token());
@@ -106,7 +118,10 @@ impl Inbox {
         drop(own);
         self.engine.get().generation.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
-        let unread = (std::mem::take(&mut state.items), std::mem::take(&mut state.shares));
+        let unread = (
+            std::mem::take(&mut state.items),
+            std::mem::take(&mut state.shares),
+        );
         state.bytes = 0;
         drop(state);
         self.release(py, &unread.1)?;
@@ -132,18 +147,31 @@ impl Inbox {
         let mut core = self.engine.get().lock(py)?;
         let mut state = self.state();
         state.closed = true;
-        let waiter = state.reader.take().and_then(|token| core.waiters.take_signal(token));
+        let waiter = state
+            .reader
+            .take()
+            .and_then(|token| core.waiters.take_signal(token));
         drop((state, core));
-        self.engine.get().resume_all(py, waiter.into_iter().collect())
+        self.engine
+            .get()
+            .resume_all(py, waiter.into_iter().collect())
     }
 
-    fn take_all<'py>(&self, py: Python<'py>, as_payloads: bool) -> PyResult<Option<Bound<'py, PyList>>> {
+    fn take_all<'py>(
+        &self,
+        py: Python<'py>,
+        as_payloads: bool,
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
         let mut state = self.state();
         let was_messages = !state.payloads_only;
         state.payloads_only = as_payloads;
         if state.items.is_empty() {
             let closed = state.closed;
-            return if closed { Err(PyStopAsyncIteration::new_err(())) } else { Ok(None) };
+            return if closed {
+                Err(PyStopAsyncIteration::new_err(()))
+            } else {
+                Ok(None)
+            };
         }
         let items = std::mem::take(&mut state.items);
         let shares = std::mem::take(&mut state.shares);
@@ -159,7 +187,8 @@ impl Inbox {
     fn release(&self, py: Python<'_>, shares: &[Share]) -> PyResult<()> {
         let mut core = self.engine.get().lock(py)?;
         for share in shares {
-            core.engine.release(share.peer, share.subject, share.count, share.bytes);
+            core.engine
+                .release(share.peer, share.subject, share.count, share.bytes);
         }
         self.engine.get().finish(py, core)
     }
@@ -191,7 +220,11 @@ impl Run {
 
     #[inline]
     pub(crate) fn continues(&self, inbox: &Arc<Py<Inbox>>, subject: u16) -> bool {
-        self.subject == subject && self.inbox.as_ref().is_some_and(|own| Arc::ptr_eq(own, inbox))
+        self.subject == subject
+            && self
+                .inbox
+                .as_ref()
+                .is_some_and(|own| Arc::ptr_eq(own, inbox))
     }
 
     pub(crate) fn begin(&mut self, py: Python<'_>, inbox: &Arc<Py<Inbox>>, subject: u16) {
@@ -209,7 +242,9 @@ impl Run {
     /// Moves the run into its buffer and wakes the reader.
     pub(crate) fn deliver(&mut self, engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<()> {
         let py = engine.py();
-        let Some(inbox) = self.inbox.take() else { return Ok(()) };
+        let Some(inbox) = self.inbox.take() else {
+            return Ok(());
+        };
         let share = Share {
             peer,
             subject: self.subject,
@@ -233,13 +268,19 @@ impl Run {
 
     /// More senders than the buffer has room for: the run is dropped and counted.
     #[cold]
-    fn overflow(&mut self, engine: &Bound<'_, Engine>, inbox: &Inbox, share: Share) -> PyResult<()> {
+    fn overflow(
+        &mut self,
+        engine: &Bound<'_, Engine>,
+        inbox: &Inbox,
+        share: Share,
+    ) -> PyResult<()> {
         self.items.clear();
         let mut core = engine.get().lock(engine.py())?;
         if let Some(node) = core.nodes.get_mut(&inbox.node) {
             node.counters.overflowed += u64::from(share.count);
         }
-        core.engine.release(share.peer, share.subject, share.count, share.bytes);
+        core.engine
+            .release(share.peer, share.subject, share.count, share.bytes);
         Ok(())
     }
 }

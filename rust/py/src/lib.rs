@@ -17,14 +17,18 @@ mod routes;
 mod statistics;
 mod workers;
 
+mod calls;
 mod dispatch;
+mod flow;
 mod inbox;
 mod link;
 mod material;
 mod message;
 mod node;
+mod oneway;
 mod peers;
 mod stream;
+mod streams;
 
 /// The extension module.
 #[pyo3::pymodule(gil_used = false)]

@@ -12,7 +12,7 @@ use crate::convert;
 use crate::core::{Core, Engine};
 use crate::errors;
 use crate::statistics::PeerStatistics;
-use crate::waiters::{Entry, Waiter, new_waiter, results_list};
+use crate::waiters::Waiter;
 
 /// What a link is made from. Only the engine makes one, so peers cannot be made up.
 #[pyclass(frozen, module = "ztransport._ztransport")]
@@ -33,9 +33,9 @@ impl Seed {
         addresses: Vec<(String, u16)>,
         error: Option<String>,
     ) -> PyResult<()> {
-        let parsed = addresses.iter().filter_map(|(host, port)| {
-            Some(std::net::SocketAddr::new(host.parse().ok()?, *port))
-        });
+        let parsed = addresses
+            .iter()
+            .filter_map(|(host, port)| Some(std::net::SocketAddr::new(host.parse().ok()?, *port)));
         let answer = error.map_or_else(|| Ok(parsed.collect()), Err);
         let mut core = self.engine.get().lock(py)?;
         core.engine.resolved(self.peer, answer);
@@ -97,7 +97,10 @@ impl Link {
         metadata: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let payloads: Vec<Bound<'_, PyAny>> = payloads.try_iter()?.collect::<PyResult<_>>()?;
-        let bodies: Vec<Body<'_>> = payloads.iter().map(convert::body).collect::<PyResult<_>>()?;
+        let bodies: Vec<Body<'_>> = payloads
+            .iter()
+            .map(convert::body)
+            .collect::<PyResult<_>>()?;
         let block = convert::metadata_block(metadata)?;
         self.request_many(py, subject, bodies, timeout, &block)
     }
@@ -156,7 +159,10 @@ impl Link {
     /// What to wait for before sending again after a refusal; none if there was none.
     fn _room(&self, py: Python<'_>, subject: &str) -> PyResult<Option<Py<Waiter>>> {
         let core = self.engine.get().lock(py)?;
-        let known = core.peers.get(&self.peer).map(|entry| entry.refused.contains(subject));
+        let known = core
+            .peers
+            .get(&self.peer)
+            .map(|entry| entry.refused.contains(subject));
         drop(core);
         match known {
             None => Err(self.gone_error(py)),
@@ -170,14 +176,17 @@ impl Link {
         if self.engine.get().lock(py)?.engine.is_up(self.peer) {
             return Ok(None);
         }
-        let waiter =
-            self.park(py, |core, peer| core.peers.get_mut(&peer).map(|entry| &mut entry.opening))?;
+        let waiter = self.park(py, |core, peer| {
+            core.peers.get_mut(&peer).map(|entry| &mut entry.opening)
+        })?;
         waiter.map(Some).ok_or_else(|| self.gone_error(py))
     }
 
     /// What to wait for until the peer is gone; none if it is.
     fn _closing(&self, py: Python<'_>) -> PyResult<Option<Py<Waiter>>> {
-        self.park(py, |core, peer| core.peers.get_mut(&peer).map(|entry| &mut entry.closing))
+        self.park(py, |core, peer| {
+            core.peers.get_mut(&peer).map(|entry| &mut entry.closing)
+        })
     }
 
     /// Begins an orderly end.
@@ -205,7 +214,8 @@ impl Link {
 
     #[getter]
     fn advertised_address(&self) -> Option<String> {
-        self.info(|info| info.advertise.clone()).filter(|address| !address.is_empty())
+        self.info(|info| info.advertise.clone())
+            .filter(|address| !address.is_empty())
     }
 
     #[getter]
@@ -216,7 +226,9 @@ impl Link {
     /// The session's facts as a dictionary; none in plaintext.
     fn _tls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let session = self.info(|info| info.tls.clone()).flatten();
-        session.map(|session| crate::material::session_dict(py, &session)).transpose()
+        session
+            .map(|session| crate::material::session_dict(py, &session))
+            .transpose()
     }
 
     /// Counters of the present connection; the last known ones stay when it is gone.
@@ -224,7 +236,9 @@ impl Link {
         let core = self.engine.get().lock(py)?;
         let counted = core.engine.peer_statistics(self.peer);
         drop(core);
-        counted.map(PeerStatistics::from).ok_or_else(|| self.gone_error(py))
+        counted
+            .map(PeerStatistics::from)
+            .ok_or_else(|| self.gone_error(py))
     }
 
     fn __repr__(&self) -> String {
@@ -308,88 +322,5 @@ impl Link {
             }
         }
         Ok(Some(waiter))
-    }
-
-    fn request(
-        &self,
-        py: Python<'_>,
-        subject: &str,
-        body: Body<'_>,
-        timeout: Option<f64>,
-        metadata: &[u8],
-    ) -> PyResult<Py<Waiter>> {
-        let engine = self.engine.bind(py);
-        let host = engine.get().host(py);
-        let sleeper = host.sleeper(py)?;
-        let timeout = convert::timeout(host.seconds_left(sleeper.bind(py), timeout)?);
-        let mut core = engine.get().lock(py)?;
-        let mut made = None;
-        let token = core.waiters.insert(|token| {
-            let waiter = new_waiter(engine, token, sleeper)?;
-            made = Some(waiter.clone_ref(py));
-            Ok::<_, PyErr>(Entry::Call { waiter, peer: self.peer, call: None })
-        })?;
-        match core.engine.request(self.peer, subject, body, timeout, metadata, token) {
-            Ok(call) => core.waiters.set_call(token, call),
-            Err(refusal) => {
-                let unused = core.waiters.take(token);
-                let refused = self.refused(py, core, &refusal);
-                drop(unused);
-                return Err(refused);
-            }
-        }
-        engine.get().finish(py, core)?;
-        made.ok_or_else(|| errors::closed(py, "peer"))
-    }
-
-    fn request_many(
-        &self,
-        py: Python<'_>,
-        subject: &str,
-        bodies: Vec<Body<'_>>,
-        timeout: Option<f64>,
-        metadata: &[u8],
-    ) -> PyResult<Py<PyAny>> {
-        if bodies.is_empty() {
-            return results_list(py, Vec::new());
-        }
-        let engine = self.engine.bind(py);
-        let host = engine.get().host(py);
-        let sleeper = host.sleeper(py)?;
-        let timeout = convert::timeout(host.seconds_left(sleeper.bind(py), timeout)?);
-        let mut core = engine.get().lock(py)?;
-        let (group, waiter) = core.waiters.open_group(engine, sleeper, bodies.len())?;
-        let mut refused = Vec::new();
-        for (position, body) in bodies.into_iter().enumerate() {
-            let token = core.waiters.add_part(group, position, self.peer);
-            match core.engine.request(self.peer, subject, body, timeout, metadata, token) {
-                Ok(call) => core.waiters.set_call(token, call),
-                Err(refusal) => refused.push((token, refusal)),
-            }
-        }
-        engine.get().finish(py, core)?;
-        self.refuse_parts(py, waiter, group, refused)
-    }
-
-    /// Enters what was refused at once into the results of a batch.
-    fn refuse_parts(
-        &self,
-        py: Python<'_>,
-        waiter: Py<Waiter>,
-        group: usize,
-        refused: Vec<(u64, Refusal)>,
-    ) -> PyResult<Py<PyAny>> {
-        for (token, refusal) in refused {
-            let mut core = self.engine.get().lock(py)?;
-            let Some(Entry::Part { position, .. }) = core.waiters.take(token) else { continue };
-            let error = self.refused(py, core, &refusal).into_value(py).into_any();
-            let mut core = self.engine.get().lock(py)?;
-            let done = core.waiters.complete_part(group, position, error);
-            drop(core);
-            if let Some((_, results)) = done {
-                return results_list(py, results);
-            }
-        }
-        Ok(waiter.into_any())
     }
 }

@@ -20,7 +20,10 @@ impl Material {
     /// Loads everything; a source is a path as `str` or PEM as `bytes`.
     #[new]
     #[pyo3(signature = (*, certificate_chain, private_key, trust, client_auth, verify_hostname, require_alpn, cipher_suites, groups))]
-    #[expect(clippy::too_many_arguments, reason = "named in Python: one for each choice")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "named in Python: one for each choice"
+    )]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn new(
         py: Python<'_>,
@@ -45,7 +48,9 @@ impl Material {
             ..Options::default()
         };
         let loaded = ztransport_tls::Material::load(&options);
-        loaded.map(|inner| Material { inner }).map_err(|error| errors::tls(py, &error))
+        loaded
+            .map(|inner| Material { inner })
+            .map_err(|error| errors::tls(py, &error))
     }
 }
 
@@ -88,6 +93,9 @@ pub(crate) fn session_dict<'py>(
     facts.set_item("alpn", session.alpn.as_deref().map(String::from_utf8_lossy))?;
     facts.set_item("certificate_not_after", session.certificate_not_after)?;
     let identity = session.identity.as_ref();
-    facts.set_item("identity", identity.map(|names| (&names.dns, &names.uri, &names.ip)))?;
+    facts.set_item(
+        "identity",
+        identity.map(|names| (&names.dns, &names.uri, &names.ip)),
+    )?;
     Ok(facts)
 }

@@ -60,7 +60,9 @@ impl Message {
     /// When the caller stops waiting, on the host loop's clock.
     #[getter]
     fn deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        let Some(deadline) = self.envelope.deadline else { return Ok(None) };
+        let Some(deadline) = self.envelope.deadline else {
+            return Ok(None);
+        };
         let engine = self.engine();
         let now = engine.lock(py)?.engine.now();
         let late = now.saturating_since(deadline) as f64;
@@ -77,7 +79,11 @@ impl Message {
     fn defer(&self, py: Python<'_>) -> PyResult<Reply> {
         let request = self.envelope.request.ok_or_else(|| one_way(py))?;
         self.claim(py)?;
-        Ok(Reply { link: self.link.clone_ref(py), request, answered: AtomicBool::new(false) })
+        Ok(Reply {
+            link: self.link.clone_ref(py),
+            request,
+            answered: AtomicBool::new(false),
+        })
     }
 
     /// Passes the message on; its answer goes back without another visit here.
@@ -92,7 +98,12 @@ impl Message {
         let own = self.subject.bind(py).to_str()?;
         let payload = self.payload.bind(py);
         self.claim(py)?;
-        let result = self.relay(py, peer.get(), subject.unwrap_or(own), convert::body_of_bytes(payload));
+        let result = self.relay(
+            py,
+            peer.get(),
+            subject.unwrap_or(own),
+            convert::body_of_bytes(payload),
+        );
         if result.is_err() {
             self.state.store(OPEN, Ordering::Relaxed);
         }
@@ -101,7 +112,10 @@ impl Message {
 
     fn __repr__(&self, py: Python<'_>) -> String {
         let bytes = self.payload.bind(py).as_bytes().len();
-        format!("<Message {:?}, {bytes} bytes>", self.subject.bind(py).to_string())
+        format!(
+            "<Message {:?}, {bytes} bytes>",
+            self.subject.bind(py).to_string()
+        )
     }
 }
 
@@ -112,7 +126,13 @@ impl Message {
         payload: Py<PyBytes>,
         envelope: Envelope,
     ) -> Message {
-        Message { link, subject, payload, envelope, state: AtomicU8::new(OPEN) }
+        Message {
+            link,
+            subject,
+            payload,
+            envelope,
+            state: AtomicU8::new(OPEN),
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -152,7 +172,12 @@ impl Message {
         if self.link.get().engine.is(&peer.get().engine) {
             return Ok(());
         }
-        Err(errors::error(py, "NotSupported", "the two peers live in different loops", None))
+        Err(errors::error(
+            py,
+            "NotSupported",
+            "the two peers live in different loops",
+            None,
+        ))
     }
 
     fn relay(&self, py: Python<'_>, to: &Link, subject: &str, body: Body<'_>) -> PyResult<()> {
@@ -166,7 +191,15 @@ impl Message {
                 let left = |deadline: Time| Duration::from_nanos(deadline.saturating_since(now));
                 let timeout = self.envelope.deadline.map(left);
                 let (to, metadata) = (to.peer, block);
-                core.engine.forward(Forward { from, id, to, subject, body, metadata, timeout })
+                core.engine.forward(Forward {
+                    from,
+                    id,
+                    to,
+                    subject,
+                    body,
+                    metadata,
+                    timeout,
+                })
             }
         };
         match result {
@@ -179,7 +212,9 @@ impl Message {
     #[inline]
     pub(crate) fn answer(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = result.py();
-        let Some(id) = self.is_mine_to_answer() else { return Ok(()) };
+        let Some(id) = self.is_mine_to_answer() else {
+            return Ok(());
+        };
         if result.is_none() {
             return reply(py, self.link.get(), id, Body::Borrowed(&[]));
         }
@@ -199,7 +234,11 @@ impl Message {
             let chosen = errors::to_fault(value, self.exposes_errors(py)?);
             fault(py, self.link.get(), id, &chosen)?;
         }
-        if errors::is_ours(value)? { Ok(()) } else { self.report(py, error) }
+        if errors::is_ours(value)? {
+            Ok(())
+        } else {
+            self.report(py, error)
+        }
     }
 
     /// Answers with a fault that is not the handler's choice.
@@ -212,11 +251,18 @@ impl Message {
 
     fn exposes_errors(&self, py: Python<'_>) -> PyResult<bool> {
         let core = self.engine().lock(py)?;
-        Ok(core.nodes.get(&self.link.get().node).is_some_and(|node| node.expose_errors))
+        Ok(core
+            .nodes
+            .get(&self.link.get().node)
+            .is_some_and(|node| node.expose_errors))
     }
 
     fn report(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
-        report_failure(self.link.get(), self.subject.bind(py), error.into_value(py).bind(py).as_any())
+        report_failure(
+            self.link.get(),
+            self.subject.bind(py),
+            error.into_value(py).bind(py).as_any(),
+        )
     }
 }
 
@@ -230,7 +276,12 @@ pub(crate) fn report_failure(
     if let Some(node) = engine.lock(py)?.nodes.get_mut(&link.node) {
         node.counters.handler_failures += 1;
     }
-    engine.host(py).failed.bind(py).call1((subject, error)).map(drop)
+    engine
+        .host(py)
+        .failed
+        .bind(py)
+        .call1((subject, error))
+        .map(drop)
 }
 
 /// The answer of a request, to be given once, at any time.
@@ -295,7 +346,12 @@ fn reply(py: Python<'_>, link: &Link, id: u64, body: Body<'_>) -> PyResult<()> {
         Err(refusal @ ztransport_engine::Refusal::Oversize { .. }) => {
             drop(core);
             let error = errors::refusal(py, &refusal).into_value(py);
-            fault(py, link, id, &errors::to_fault(error.bind(py).as_any(), false))
+            fault(
+                py,
+                link,
+                id,
+                &errors::to_fault(error.bind(py).as_any(), false),
+            )
         }
         Ok(()) | Err(_) => engine.finish(py, core),
     }
@@ -305,7 +361,9 @@ pub(crate) fn fault(py: Python<'_>, link: &Link, id: u64, chosen: &Fault) -> PyR
     let engine = link.engine.get();
     let mut core = engine.lock(py)?;
     // The caller may be gone: then nobody needs the fault.
-    core.engine.fault(link.peer, id, chosen.code, chosen.retry, &chosen.text).ok();
+    core.engine
+        .fault(link.peer, id, chosen.code, chosen.retry, &chosen.text)
+        .ok();
     engine.finish(py, core)
 }
 

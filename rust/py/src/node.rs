@@ -32,7 +32,10 @@ pub(crate) struct NodeCore {
 impl NodeCore {
     #[new]
     #[pyo3(signature = (engine, *, cluster, node_id, advertise, limits, material, peer_class, stream_class, handler_budget_ms, expose_errors))]
-    #[expect(clippy::too_many_arguments, reason = "named in Python: one for each setting")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "named in Python: one for each setting"
+    )]
     fn new(
         engine: &Bound<'_, Engine>,
         cluster: String,
@@ -71,7 +74,13 @@ impl NodeCore {
         let key = opened.map_err(|failure| errors::failure(py, &failure, None))?;
         core.nodes.insert(key, entry);
         let engine = engine.clone().unbind();
-        Ok(NodeCore { engine, key, cluster, node_id, subject_window_bytes })
+        Ok(NodeCore {
+            engine,
+            key,
+            cluster,
+            node_id,
+            subject_window_bytes,
+        })
     }
 
     #[getter]
@@ -111,23 +120,48 @@ impl NodeCore {
         let link = new_link(engine, peer, self.key)?;
         let mut core = engine.get().lock(py)?;
         link.get().learn(core.engine.peer_info(peer));
-        core.peers.insert(peer, PeerEntry::new(link.clone_ref(py), self.key));
+        core.peers
+            .insert(peer, PeerEntry::new(link.clone_ref(py), self.key));
         Ok(link)
     }
 
     /// Sets a subject's handler.
-    fn _handle(&self, py: Python<'_>, subject: String, function: Py<PyAny>, is_async: bool) -> PyResult<()> {
-        self.set(py, |routes| routes.set(subject, Handler { function, is_async }))
+    fn _handle(
+        &self,
+        py: Python<'_>,
+        subject: String,
+        function: Py<PyAny>,
+        is_async: bool,
+    ) -> PyResult<()> {
+        self.set(py, |routes| {
+            routes.set(subject, Handler { function, is_async })
+        })
     }
 
     /// Sets the handler of all subjects that begin with `prefix`.
-    fn _handle_prefix(&self, py: Python<'_>, prefix: String, function: Py<PyAny>, is_async: bool) -> PyResult<()> {
-        self.set(py, |routes| routes.set_prefix(prefix, Handler { function, is_async }))
+    fn _handle_prefix(
+        &self,
+        py: Python<'_>,
+        prefix: String,
+        function: Py<PyAny>,
+        is_async: bool,
+    ) -> PyResult<()> {
+        self.set(py, |routes| {
+            routes.set_prefix(prefix, Handler { function, is_async })
+        })
     }
 
     /// Sets a subject's stream handler.
     fn _handle_stream(&self, py: Python<'_>, subject: String, function: Py<PyAny>) -> PyResult<()> {
-        self.set(py, |routes| routes.set_stream(subject, Handler { function, is_async: true }))
+        self.set(py, |routes| {
+            routes.set_stream(
+                subject,
+                Handler {
+                    function,
+                    is_async: true,
+                },
+            )
+        })
     }
 
     /// Gives a subject's one-way messages to an inbox.
@@ -187,7 +221,9 @@ impl NodeCore {
         let core = self.engine.get().lock(py)?;
         let counted = core.engine.node_statistics(self.key);
         let own = core.nodes.get(&self.key);
-        let both = counted.zip(own).map(|(counted, own)| NodeStatistics::new(counted, &own.counters));
+        let both = counted
+            .zip(own)
+            .map(|(counted, own)| NodeStatistics::new(counted, &own.counters));
         drop(core);
         both.ok_or_else(|| errors::closed(py, "node"))
     }
@@ -197,7 +233,10 @@ impl NodeCore {
     /// Changes the routes; what was replaced is dropped when the engine is free again.
     fn set<T>(&self, py: Python<'_>, change: impl FnOnce(&mut Routes) -> T) -> PyResult<()> {
         let mut core = self.engine.get().lock(py)?;
-        let replaced = core.nodes.get_mut(&self.key).map(|node| change(&mut node.routes));
+        let replaced = core
+            .nodes
+            .get_mut(&self.key)
+            .map(|node| change(&mut node.routes));
         drop(core);
         self.engine.get().generation.fetch_add(1, Ordering::Relaxed);
         replaced.map(drop).ok_or_else(|| errors::closed(py, "node"))

@@ -13,7 +13,7 @@ use crate::errors;
 use crate::link::{Link, Seed};
 use crate::routes::Route;
 use crate::waiters::{Entry, results_list};
-use crate::{stream, workers};
+use crate::{streams, workers};
 
 /// A peer as the binding knows it.
 pub(crate) struct PeerEntry {
@@ -55,10 +55,17 @@ pub(crate) fn new_link(
 ) -> PyResult<Py<Link>> {
     let py = engine.py();
     let core = engine.get().lock(py)?;
-    let class = core.nodes.get(&node).map(|entry| entry.peer_class.clone_ref(py));
+    let class = core
+        .nodes
+        .get(&node)
+        .map(|entry| entry.peer_class.clone_ref(py));
     drop(core);
     let class = class.ok_or_else(|| errors::closed(py, "node"))?;
-    let seed = Seed { engine: engine.clone().unbind(), peer, node };
+    let seed = Seed {
+        engine: engine.clone().unbind(),
+        peer,
+        node,
+    };
     Ok(class.bind(py).call1((seed,))?.cast_into::<Link>()?.unbind())
 }
 
@@ -71,7 +78,9 @@ impl Core {
         subject: u16,
         generation: u64,
     ) -> (Option<Arc<Route>>, Vec<Option<Arc<Route>>>) {
-        let Some(entry) = self.peers.get_mut(&peer) else { return (None, Vec::new()) };
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return (None, Vec::new());
+        };
         let mut stale = Vec::new();
         if entry.generation != generation {
             entry.generation = generation;
@@ -81,8 +90,12 @@ impl Core {
         if let Some(Some(route)) = entry.routes.get(index) {
             return (Some(Arc::clone(route)), stale);
         }
-        let Some(name) = self.engine.subject_name(peer, subject) else { return (None, stale) };
-        let Some(node) = self.nodes.get(&entry.node) else { return (None, stale) };
+        let Some(name) = self.engine.subject_name(peer, subject) else {
+            return (None, stale);
+        };
+        let Some(node) = self.nodes.get(&entry.node) else {
+            return (None, stale);
+        };
         let route = Arc::new(node.routes.resolve(name, PyString::new(py, name).unbind()));
         if entry.routes.len() <= index {
             entry.routes.resize_with(index + 1, || None);
@@ -107,15 +120,29 @@ pub(crate) fn handle(
             let raised = errors::failure(py, &error, Some(Retry::NotStarted));
             gone(engine, peer, Some(&error), Some(raised))
         }
-        Notice::Failed { token, retry, error } => {
+        Notice::Failed {
+            token,
+            retry,
+            error,
+        } => {
             let raised = errors::failure(py, &error, Some(retry));
             complete(engine, token, Err(raised))
         }
         Notice::Down { error, gone: true } => gone(engine, peer, error.as_ref(), None),
         Notice::Down { error, gone: false } => down(engine, peer, error.as_ref()),
         Notice::Resolve { host, port } => {
-            let seed = Seed { engine: engine.clone().unbind(), peer, node };
-            engine.get().host(py).resolve.bind(py).call1((seed, host, port)).map(drop)
+            let seed = Seed {
+                engine: engine.clone().unbind(),
+                peer,
+                node,
+            };
+            engine
+                .get()
+                .host(py)
+                .resolve
+                .bind(py)
+                .call1((seed, host, port))
+                .map(drop)
         }
         Notice::Drained => drained(engine, node),
         _ => Ok(()),
@@ -136,7 +163,9 @@ fn up(engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<()> {
     let mut guard = engine.get().lock(py)?;
     let core = &mut *guard;
     let info = core.engine.peer_info(peer);
-    let Some(entry) = core.peers.get_mut(&peer) else { return Ok(()) };
+    let Some(entry) = core.peers.get_mut(&peer) else {
+        return Ok(());
+    };
     entry.link.get().learn(info);
     let waiting = core.waiters.take_signals(&mut entry.opening);
     drop(guard);
@@ -148,10 +177,13 @@ fn up(engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<()> {
 fn down(engine: &Bound<'_, Engine>, peer: PeerKey, error: Option<&Failure>) -> PyResult<()> {
     let py = engine.py();
     let mut core = engine.get().lock(py)?;
-    let stale = core.peers.get_mut(&peer).map(|entry| std::mem::take(&mut entry.routes));
+    let stale = core
+        .peers
+        .get_mut(&peer)
+        .map(|entry| std::mem::take(&mut entry.routes));
     drop(core);
     drop(stale);
-    stream::lose_all(engine, peer, error)?;
+    streams::lose_all(engine, peer, error)?;
     workers::cancel_all(engine, peer)?;
     wake_room(engine, peer)
 }
@@ -166,14 +198,19 @@ fn gone(
     let py = engine.py();
     down(engine, peer, error)?;
     let mut core = engine.get().lock(py)?;
-    let Some(mut entry) = core.peers.remove(&peer) else { return Ok(()) };
+    let Some(mut entry) = core.peers.remove(&peer) else {
+        return Ok(());
+    };
     let opening = core.waiters.take_signals(&mut entry.opening);
     let closing = core.waiters.take_signals(&mut entry.closing);
     drop(core);
     entry.link.get().lose(error);
     let raised = raised.unwrap_or_else(|| entry.link.get().gone_error(py));
     for waiter in opening {
-        engine.get().host(py).resume(py, &waiter, Err(raised.clone_ref(py)))?;
+        engine
+            .get()
+            .host(py)
+            .resume(py, &waiter, Err(raised.clone_ref(py)))?;
     }
     engine.get().resume_all(py, closing)
 }
@@ -182,7 +219,9 @@ fn gone(
 pub(crate) fn wake_room(engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<()> {
     let mut guard = engine.get().lock(engine.py())?;
     let core = &mut *guard;
-    let Some(entry) = core.peers.get_mut(&peer) else { return Ok(()) };
+    let Some(entry) = core.peers.get_mut(&peer) else {
+        return Ok(());
+    };
     entry.refused.clear();
     let waiting = core.waiters.take_signals(&mut entry.room);
     drop(guard);
@@ -192,7 +231,9 @@ pub(crate) fn wake_room(engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<(
 fn drained(engine: &Bound<'_, Engine>, node: NodeKey) -> PyResult<()> {
     let mut guard = engine.get().lock(engine.py())?;
     let core = &mut *guard;
-    let Some(entry) = core.nodes.get_mut(&node) else { return Ok(()) };
+    let Some(entry) = core.nodes.get_mut(&node) else {
+        return Ok(());
+    };
     entry.drained = true;
     let waiting = core.waiters.take_signals(&mut entry.draining);
     drop(guard);
@@ -210,11 +251,22 @@ pub(crate) fn complete(
     let taken = engine.get().lock(py)?.waiters.take(token);
     match taken {
         Some(Entry::Call { waiter, .. }) => engine.get().host(py).resume(py, &waiter, outcome),
-        Some(Entry::Part { group, position, .. }) => {
+        Some(Entry::Part {
+            group, position, ..
+        }) => {
             let result = outcome.unwrap_or_else(|error| error.into_value(py).into_any());
-            let done = engine.get().lock(py)?.waiters.complete_part(group, position, result);
-            let Some((waiter, results)) = done else { return Ok(()) };
-            engine.get().host(py).resume(py, &waiter, results_list(py, results))
+            let done = engine
+                .get()
+                .lock(py)?
+                .waiters
+                .complete_part(group, position, result);
+            let Some((waiter, results)) = done else {
+                return Ok(());
+            };
+            engine
+                .get()
+                .host(py)
+                .resume(py, &waiter, results_list(py, results))
         }
         _ => Ok(()),
     }

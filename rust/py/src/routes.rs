@@ -41,14 +41,21 @@ impl Routes {
     pub(crate) fn resolve(&self, name: &str, subject: Py<PyString>) -> Route {
         Route {
             subject,
-            handler: self.exact.get(name).or_else(|| self.by_prefix(name)).cloned(),
+            handler: self
+                .exact
+                .get(name)
+                .or_else(|| self.by_prefix(name))
+                .cloned(),
             inbox: self.inboxes.get(name).cloned(),
             stream: self.streams.get(name).cloned(),
         }
     }
 
     fn by_prefix(&self, name: &str) -> Option<&Arc<Handler>> {
-        self.prefixes.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, found)| found)
+        self.prefixes
+            .iter()
+            .find(|(prefix, _)| name.starts_with(prefix))
+            .map(|(_, found)| found)
     }
 
     /// Sets a handler; returns the one it replaces.
@@ -63,7 +70,9 @@ impl Routes {
     pub(crate) fn set_prefix(&mut self, prefix: String, handler: Handler) -> Option<Arc<Handler>> {
         let old = self.prefixes.iter().position(|(known, _)| *known == prefix);
         let old = old.map(|index| self.prefixes.remove(index).1);
-        let place = self.prefixes.partition_point(|(known, _)| known.len() >= prefix.len());
+        let place = self
+            .prefixes
+            .partition_point(|(known, _)| known.len() >= prefix.len());
         self.prefixes.insert(place, (prefix, Arc::new(handler)));
         old
     }

@@ -8,7 +8,7 @@ use ztransport_proto::statistics as proto;
 use crate::routes::{Counters, Slow};
 
 /// Messages and their payload bytes.
-#[pyclass(frozen, get_all, module = "ztransport._ztransport")]
+#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
 #[derive(Clone, Copy)]
 pub(crate) struct Count {
     messages: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Count {
 }
 
 /// Messages of one direction, by kind.
-#[pyclass(frozen, get_all, module = "ztransport._ztransport")]
+#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
 #[derive(Clone, Copy)]
 pub(crate) struct Traffic {
     requests: Count,
@@ -30,7 +30,7 @@ pub(crate) struct Traffic {
 }
 
 /// A peer's counters, of its present connection unless said otherwise.
-#[pyclass(frozen, get_all, module = "ztransport._ztransport")]
+#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
 #[derive(Clone)]
 pub(crate) struct PeerStatistics {
     sent: Traffic,
@@ -54,7 +54,7 @@ pub(crate) struct PeerStatistics {
 }
 
 /// Calls of one subject's sync handler that took longer than the budget.
-#[pyclass(frozen, get_all, module = "ztransport._ztransport")]
+#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
 #[derive(Clone, Copy)]
 pub(crate) struct SlowHandler {
     count: u64,
@@ -62,7 +62,7 @@ pub(crate) struct SlowHandler {
 }
 
 /// A node's counters since it was opened.
-#[pyclass(frozen, get_all, module = "ztransport._ztransport")]
+#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
 #[derive(Clone)]
 pub(crate) struct NodeStatistics {
     connections: u64,
@@ -86,7 +86,10 @@ pub(crate) struct NodeStatistics {
 
 impl From<proto::Count> for Count {
     fn from(count: proto::Count) -> Count {
-        Count { messages: count.messages, bytes: count.bytes }
+        Count {
+            messages: count.messages,
+            bytes: count.bytes,
+        }
     }
 }
 
@@ -133,7 +136,10 @@ impl From<ztransport_engine::PeerStatistics> for PeerStatistics {
 
 impl From<&Slow> for SlowHandler {
     fn from(slow: &Slow) -> SlowHandler {
-        SlowHandler { count: slow.count, max_ms: milliseconds(slow.max_ns) }
+        SlowHandler {
+            count: slow.count,
+            max_ms: milliseconds(slow.max_ns),
+        }
     }
 }
 
@@ -142,7 +148,10 @@ impl NodeStatistics {
         counted: ztransport_engine::NodeStatistics,
         own: &Counters,
     ) -> NodeStatistics {
-        let slow = own.slow.iter().map(|(subject, slow)| (subject.clone(), slow.into()));
+        let slow = own
+            .slow
+            .iter()
+            .map(|(subject, slow)| (subject.clone(), slow.into()));
         NodeStatistics {
             connections: counted.connections as u64,
             plaintext_connections: counted.plaintext_connections as u64,

@@ -48,7 +48,11 @@ impl Waiter {
 
     /// The outcome, once.
     fn unwrap(&self) -> PyResult<Py<PyAny>> {
-        let taken = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = self
+            .outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         taken.unwrap_or_else(|| Err(PyRuntimeError::new_err("this outcome was used before")))
     }
 
@@ -88,9 +92,18 @@ impl Waiter {
 /// What a token stands for.
 pub(crate) enum Entry {
     /// One request.
-    Call { waiter: Py<Waiter>, peer: PeerKey, call: Option<CallId> },
+    Call {
+        waiter: Py<Waiter>,
+        peer: PeerKey,
+        call: Option<CallId>,
+    },
     /// One request of a batch.
-    Part { group: usize, position: usize, peer: PeerKey, call: Option<CallId> },
+    Part {
+        group: usize,
+        position: usize,
+        peer: PeerKey,
+        call: Option<CallId>,
+    },
     /// The whole batch.
     Group { waiter: Py<Waiter>, group: usize },
     /// Anything else: room, data, an end.
@@ -123,11 +136,17 @@ pub(crate) struct Waiters {
 
 impl Waiters {
     /// Adds an entry made with its own token.
-    pub(crate) fn insert<E>(&mut self, make: impl FnOnce(u64) -> Result<Entry, E>) -> Result<u64, E> {
+    pub(crate) fn insert<E>(
+        &mut self,
+        make: impl FnOnce(u64) -> Result<Entry, E>,
+    ) -> Result<u64, E> {
         self.serial = self.serial.wrapping_add(1) & SERIAL_MASK;
         let vacant = self.slots.vacant_entry();
         let token = u64::from(self.serial) << SERIAL_SHIFT | vacant.key() as u64;
-        vacant.insert(Slot { serial: self.serial, entry: make(token)? });
+        vacant.insert(Slot {
+            serial: self.serial,
+            entry: make(token)?,
+        });
         Ok(token)
     }
 
@@ -187,7 +206,10 @@ impl Waiters {
 
     /// Takes all of a list's waiters out.
     pub(crate) fn take_signals(&mut self, tokens: &mut Vec<u64>) -> Vec<Py<Waiter>> {
-        tokens.drain(..).filter_map(|token| self.take_signal(token)).collect()
+        tokens
+            .drain(..)
+            .filter_map(|token| self.take_signal(token))
+            .collect()
     }
 
     /// Begins a batch of `count` requests.
@@ -202,7 +224,12 @@ impl Waiters {
             new_waiter(engine, token, sleeper).map(|waiter| Entry::Group { waiter, group })
         })?;
         let results = std::iter::repeat_with(|| None).take(count).collect();
-        self.groups.insert(Group { token, results, parts: Vec::with_capacity(count), left: count });
+        self.groups.insert(Group {
+            token,
+            results,
+            parts: Vec::with_capacity(count),
+            left: count,
+        });
         let waiter = self.waiter(engine.py(), token);
         waiter
             .map(|waiter| (group, waiter))
@@ -211,7 +238,12 @@ impl Waiters {
 
     /// Adds one request to a batch.
     pub(crate) fn add_part(&mut self, group: usize, position: usize, peer: PeerKey) -> u64 {
-        let entry = Entry::Part { group, position, peer, call: None };
+        let entry = Entry::Part {
+            group,
+            position,
+            peer,
+            call: None,
+        };
         let token = match self.insert(|_| Ok::<_, std::convert::Infallible>(entry)) {
             Ok(token) => token,
             Err(never) => match never {},
@@ -244,7 +276,10 @@ impl Waiters {
 
     /// Gives a batch up: the tokens that may still be in the table.
     pub(crate) fn drop_group(&mut self, group: usize) -> Vec<u64> {
-        self.groups.try_remove(group).map(|group| group.parts).unwrap_or_default()
+        self.groups
+            .try_remove(group)
+            .map(|group| group.parts)
+            .unwrap_or_default()
     }
 }
 
@@ -254,17 +289,20 @@ pub(crate) fn new_waiter(
     token: u64,
     sleeper: Py<PyAny>,
 ) -> PyResult<Py<Waiter>> {
-    let waiter =
-        Waiter { engine: engine.clone().unbind(), token, sleeper, outcome: Mutex::new(None) };
+    let waiter = Waiter {
+        engine: engine.clone().unbind(),
+        token,
+        sleeper,
+        outcome: Mutex::new(None),
+    };
     Py::new(engine.py(), waiter)
 }
 
 /// The results of a batch, in order.
-pub(crate) fn results_list(
-    py: Python<'_>,
-    results: Results,
-) -> PyResult<Py<PyAny>> {
-    let results = results.into_iter().map(|result| result.unwrap_or_else(|| py.None()));
+pub(crate) fn results_list(py: Python<'_>, results: Results) -> PyResult<Py<PyAny>> {
+    let results = results
+        .into_iter()
+        .map(|result| result.unwrap_or_else(|| py.None()));
     Ok(PyList::new(py, results)?.into_any().unbind())
 }
 

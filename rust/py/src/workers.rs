@@ -96,7 +96,9 @@ impl Worker {
             return Ok(None);
         }
         let waiter = core.waiters.park(engine, sleeper)?;
-        core.workers.idle.push((waiter.get().token(), slf.clone().unbind()));
+        core.workers
+            .idle
+            .push((waiter.get().token(), slf.clone().unbind()));
         Ok(Some(waiter))
     }
 
@@ -149,7 +151,9 @@ impl Core {
     /// Forgets idle tasks that were cancelled while they slept.
     fn drop_stale_workers(&mut self) {
         let waiters = &self.waiters;
-        self.workers.idle.retain(|(token, _)| waiters.get(*token).is_some());
+        self.workers
+            .idle
+            .retain(|(token, _)| waiters.get(*token).is_some());
     }
 
     fn idle_worker(&mut self) -> Option<(Py<Waiter>, Py<Worker>)> {
@@ -163,7 +167,10 @@ impl Core {
 }
 
 fn key_of(message: &Message) -> Option<(PeerKey, u64)> {
-    message.envelope.request.map(|id| (message.link.get().peer, id))
+    message
+        .envelope
+        .request
+        .map(|id| (message.link.get().peer, id))
 }
 
 /// A one-way message was consumed: its sender may send another.
@@ -174,7 +181,8 @@ fn release(py: Python<'_>, message: &Message) -> PyResult<()> {
     let engine = message.engine();
     let mut core = engine.lock(py)?;
     let (peer, subject) = (message.link.get().peer, message.envelope.number);
-    core.engine.release(peer, subject, 1, message.credit_bytes(py));
+    core.engine
+        .release(peer, subject, 1, message.credit_bytes(py));
     engine.finish(py, core)
 }
 
@@ -185,7 +193,13 @@ pub(crate) fn begin_message(
     message: &Bound<'_, Message>,
 ) -> PyResult<()> {
     let job = Job::Message(message.clone().unbind());
-    if begin(engine, handler, job, message.as_any(), key_of(message.get()))? {
+    if begin(
+        engine,
+        handler,
+        job,
+        message.as_any(),
+        key_of(message.get()),
+    )? {
         return Ok(());
     }
     message.get().fault(engine.py(), &too_many())?;
@@ -206,7 +220,11 @@ pub(crate) fn begin_stream(
 }
 
 fn too_many() -> Fault {
-    Fault::new(FaultCode::Overloaded, Retry::NotStarted, "too many handlers are running")
+    Fault::new(
+        FaultCode::Overloaded,
+        Retry::NotStarted,
+        "too many handlers are running",
+    )
 }
 
 /// Starts a job in an idle task or a new one; `false` if there are too many.
@@ -245,7 +263,10 @@ fn begin(
 }
 
 fn new_worker(engine: &Bound<'_, Engine>) -> PyResult<Py<Worker>> {
-    let worker = Worker { engine: engine.clone().unbind(), state: Mutex::default() };
+    let worker = Worker {
+        engine: engine.clone().unbind(),
+        state: Mutex::default(),
+    };
     Py::new(engine.py(), worker)
 }
 
@@ -260,7 +281,11 @@ pub(crate) fn cancel(engine: &Bound<'_, Engine>, peer: PeerKey, id: u64) -> PyRe
 pub(crate) fn cancel_all(engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<()> {
     let py = engine.py();
     let mut core = engine.get().lock(py)?;
-    let lost: Vec<_> = core.workers.running.extract_if(|(owner, _), _| *owner == peer).collect();
+    let lost: Vec<_> = core
+        .workers
+        .running
+        .extract_if(|(owner, _), _| *owner == peer)
+        .collect();
     drop(core);
     for (_, worker) in lost {
         worker.get().cancel(py)?;
