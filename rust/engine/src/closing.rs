@@ -30,6 +30,17 @@ impl Engine {
         self.drop_link(slot);
     }
 
+    /// This side wants no more of the link: the peer is told to stop what runs for us.
+    pub(crate) fn close_link(&mut self, slot: usize) {
+        let now = self.now;
+        let link = &mut self.links[slot];
+        link.failure.get_or_insert_with(Failure::closed);
+        if let Some(codec) = &mut link.codec {
+            codec.cancel_all(now);
+        }
+        self.finish_link(slot);
+    }
+
     /// Everything was said: close in order.
     pub(crate) fn finish_link(&mut self, slot: usize) {
         self.detach(slot, None);

@@ -312,10 +312,7 @@ impl Engine {
         self.now = self.timer.now();
         match self.peers[peer.slot as usize].link {
             Some(slot) => {
-                self.links[slot as usize]
-                    .failure
-                    .get_or_insert_with(Failure::closed);
-                self.finish_link(slot as usize);
+                self.close_link(slot as usize);
             }
             None => self.remove_peer(
                 peer.slot,

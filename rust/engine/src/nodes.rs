@@ -192,8 +192,7 @@ impl Engine {
         self.now = self.timer.now();
         self.close_listeners(slot as u32);
         for link in self.links_of(slot as u32) {
-            self.links[link].failure.get_or_insert_with(Failure::closed);
-            self.finish_link(link);
+            self.close_link(link);
         }
         for peer in self.peers_of(slot as u32) {
             let error = Some(Failure::closed());

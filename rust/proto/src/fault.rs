@@ -118,6 +118,15 @@ pub enum Retry {
 }
 
 impl Retry {
+    /// The class of a request whose answer is lost with its connection.
+    pub(crate) const fn lost(started: bool) -> Self {
+        if started {
+            Self::Unknown
+        } else {
+            Self::NotStarted
+        }
+    }
+
     /// The number on the wire.
     #[must_use]
     pub const fn to_wire(self) -> u8 {

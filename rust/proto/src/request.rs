@@ -161,19 +161,20 @@ impl Outgoing {
             .filter(|asked| asked.id != 0 && asked.waiting);
         let tokens = waiting.map(|asked| {
             asked.waiting = false;
-            let started = asked.position < taken;
-            (
-                asked.token,
-                if started {
-                    Retry::Unknown
-                } else {
-                    Retry::NotStarted
-                },
-            )
+            (asked.token, Retry::lost(asked.position < taken))
         });
         let tokens = tokens.collect();
         self.waiting = 0;
         tokens
+    }
+
+    /// Requests for whose answer somebody waits.
+    pub(crate) fn waiting_ids(&self) -> Vec<u64> {
+        let waiting = self
+            .slots
+            .iter()
+            .filter(|asked| asked.id != 0 && asked.waiting);
+        waiting.map(|asked| asked.id).collect()
     }
 
     /// Requests whose slot is taken.

@@ -3,7 +3,6 @@
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use slab::Slab;
@@ -17,8 +16,8 @@ const SERIAL_MASK: u32 = (1 << 31) - 1;
 
 /// One sleep of one task, and its outcome.
 ///
-/// Under Trio it is at once the abort function of the sleep and the `Outcome` it ends with, which
-/// spares two objects for each request.
+/// Under Trio it is the abort function of the sleep and stands for the `Outcome` it ends with, of
+/// which Trio calls nothing but `unwrap`: that spares two objects for each request.
 #[pyclass(frozen, freelist = 1024, module = "ztransport._ztransport")]
 pub(crate) struct Waiter {
     engine: Py<Engine>,
@@ -28,6 +27,35 @@ pub(crate) struct Waiter {
 }
 
 #[pymethods]
+impl Waiter {
+    /// The future to wait for, under asyncio.
+    #[getter]
+    fn future(&self, py: Python<'_>) -> Py<PyAny> {
+        self.sleeper.clone_ref(py)
+    }
+
+    /// Trio's abort function.
+    fn __call__(&self, py: Python<'_>, _raise_cancel: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.cancel(py)?;
+        Ok(self.engine.get().host(py).aborted(py))
+    }
+
+    /// Nobody waits any more: withdraws what the waiter waits for.
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        self.engine.get().abort(py, self.token)
+    }
+
+    /// The outcome, once.
+    fn unwrap(&self) -> PyResult<Py<PyAny>> {
+        let taken = self
+            .outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        taken.unwrap_or_else(|| Err(PyRuntimeError::new_err("this outcome was used before")))
+    }
+}
+
 impl Waiter {
     /// The future to wait for, under asyncio.
     #[getter]

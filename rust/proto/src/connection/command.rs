@@ -158,6 +158,15 @@ impl Connection {
         Some(token)
     }
 
+    /// Tells the peer that nobody waits for any answer: this side is about to close. Who waits is
+    /// told by [`take_outstanding`](Self::take_outstanding).
+    pub fn cancel_all(&mut self, now: Time) {
+        self.now = now;
+        for id in self.asked.waiting_ids() {
+            self.put_cancel(id);
+        }
+    }
+
     /// CANCEL keeps its place behind what was sent of the request, and nothing of it follows.
     pub(super) fn put_cancel(&mut self, id: u64) {
         if !self.is_closed() {

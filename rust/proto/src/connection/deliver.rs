@@ -39,7 +39,7 @@ impl Connection {
         match kind {
             Kind::Request => {
                 received.requests.add(bytes);
-                self.start_request(id, arrived, declined, events);
+                self.start_request(id, arrived, events);
             }
             Kind::Reply => return self.deliver_reply(id, arrived.payload, events),
             Kind::Send => {
@@ -61,22 +61,14 @@ impl Connection {
         Ok(())
     }
 
-    fn start_request(
-        &mut self,
-        id: u64,
-        arrived: Arrived,
-        declined: bool,
-        events: &mut Vec<Event>,
-    ) {
+    /// A request that crossed our GOAWAY is served: its sender could not know (W-44).
+    fn start_request(&mut self, id: u64, arrived: Arrived, events: &mut Vec<Event>) {
         let Arrived {
             subject,
             deadline,
             metadata,
             payload,
         } = arrived;
-        if declined {
-            return self.decline(id, FaultCode::ShuttingDown, "the node takes nothing new");
-        }
         if deadline.is_some_and(|deadline| deadline <= self.now) {
             return self.decline(
                 id,
