@@ -1,6 +1,7 @@
 //! Subjects and their numbers, which each side gives to the names it uses.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::credit::{Receiver, Sender};
 use crate::limits::Window;
@@ -17,15 +18,25 @@ pub(crate) struct Used {
 /// The subjects that we use; the first has number 1.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    numbers: HashMap<Box<str>, u16>,
+    numbers: HashMap<Arc<str>, u16>,
+    /// The name found last and its number: the next message is often for the same subject.
+    last: Option<(Arc<str>, u16)>,
     subjects: Vec<Used>,
 }
 
 impl Outgoing {
     /// The number of a name that has been announced.
+    #[inline]
     #[must_use]
-    pub(crate) fn find(&self, name: &str) -> Option<u16> {
-        self.numbers.get(name).copied()
+    pub(crate) fn find(&mut self, name: &str) -> Option<u16> {
+        if let Some((last, number)) = &self.last
+            && **last == *name
+        {
+            return Some(*number);
+        }
+        let (name, number) = self.numbers.get_key_value(name)?;
+        self.last = Some((Arc::clone(name), *number));
+        Some(*number)
     }
 
     /// Gives a name the next number, unless there are `max` already.
