@@ -77,8 +77,9 @@ impl Engine {
         };
         (batch.peer, batch.node) = (peer, node);
         batch.notices.push(notice);
-        while let Some((next, ..)) = self.notices.front()
-            && *next == peer
+        // Drained notices carry no peer: the node tells them apart.
+        while let Some((next, owner, _)) = self.notices.front()
+            && (*next, *owner) == (peer, node)
             && let Some((_, _, notice)) = self.notices.pop_front()
         {
             batch.notices.push(notice);

@@ -355,3 +355,27 @@ fn a_bulk_sender_leaves_the_others_their_share_of_a_turn() {
     let asked = |seen: &Seen| matches!(seen, Seen::Event(_, Event::Request { .. }, _));
     assert!(server.seen.iter().any(is_send) && server.seen.iter().any(asked));
 }
+
+#[test]
+fn two_draining_nodes_are_each_told() {
+    let mut side = Side::new("first", None);
+    let settings = ztransport_engine::NodeSettings {
+        cluster: "test".to_owned(),
+        node_id: "second".to_owned(),
+        advertise: String::new(),
+        limits: ztransport_proto::Limits::default(),
+        tls: None,
+        links: ztransport_engine::LinkLimits::default(),
+    };
+    let nodes = [side.node, side.engine.open_node(settings).unwrap()];
+    for node in nodes {
+        side.engine.drain_node(node);
+    }
+    let mut batch = ztransport_engine::Batch::new();
+    let mut told = Vec::new();
+    while side.engine.poll(&mut batch).unwrap() == ztransport_engine::Poll::Work {
+        assert!(matches!(batch.notices[..], [Notice::Drained]));
+        told.push(batch.node);
+    }
+    assert_eq!(told, nodes);
+}
