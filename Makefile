@@ -74,12 +74,15 @@ docs: build ## the pages of the Rust crates and of the Python package
 $(TOOLS)/bin/cargo-fuzz:
 	cargo install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
-fuzz: prerequisites $(TOOLS)/bin/cargo-fuzz ## fuzz every door for FUZZ_SECONDS (default 60)
+# What fuzzing finds on the way goes below target; the kept corpus only seeds it.
+fuzz: prerequisites $(TOOLS)/bin/cargo-fuzz ## fuzz every door for FUZZ_SECONDS (default 60); needs a C++ compiler
 	@test -n "$(FUZZ_TARGETS)" || { echo "no fuzz target in rust/fuzz/fuzz_targets" >&2; exit 2; }
 	@for target in $(FUZZ_TARGETS); do \
 	    echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
-	    RUSTC_BOOTSTRAP=1 PATH="$(abspath $(TOOLS))/bin:$$PATH" cargo fuzz run --fuzz-dir rust/fuzz $$target \
-	        -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
+	    mkdir -p target/fuzz/$$target; \
+	    RUSTC_BOOTSTRAP=1 PATH="$(abspath $(TOOLS))/bin:$$PATH" cargo fuzz run --fuzz-dir rust/fuzz -s none $$target \
+	        target/fuzz/$$target rust/fuzz/corpus/$$target \
+	        -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1; \
 	done
 
 lock: $(VENV_STAMP) ## write requirements/dev.txt again from pyproject.toml and requirements/dev.in

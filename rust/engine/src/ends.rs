@@ -1,6 +1,9 @@
 //! How input ends: the peer's side closed, a failure, or what still comes after a refusal.
 
+use ztransport_proto::error::Error as ProtocolError;
+use ztransport_proto::error::Reason;
 use ztransport_proto::table::Role;
+use ztransport_tls as tls;
 
 use crate::batch::Batch;
 use crate::error::{Failure, FailureKind};
@@ -64,6 +67,7 @@ impl Engine {
             FailureKind::TlsPeer if link.role == Role::Acceptor => {
                 self.refuse_tls_peer(slot, failure);
             }
+            FailureKind::Tls(tls::ErrorKind::Protocol) => self.refuse_misuse_of_tls(slot, failure),
             _ => self.refuse_link(slot, failure),
         }
     }
@@ -71,17 +75,25 @@ impl Engine {
     /// A TLS hello came to a plaintext door: the answer is a ZT/1 fault in plaintext, by which the
     /// dialer knows what it met.
     fn refuse_tls_peer(&mut self, slot: usize, failure: Failure) {
-        if let Some(codec) = &mut self.links[slot].codec {
-            // The codec is given what is no preface, and so queues its fault.
-            let refused = codec.handle_input(
-                self.now,
-                b"\x16\x03\x01\x00\x00\x00\x00\x00",
-                &mut Vec::new(),
-                1,
-            );
-            debug_assert!(refused.is_err(), "a TLS record is no preface");
-        }
+        self.tell_peer(slot, Reason::BadPreface, "TLS came to a plaintext listener");
         self.refuse_link(slot, failure);
+    }
+
+    /// TLS found the peer at fault where an alert cannot say so: a fault does, as far as there is
+    /// a protocol to say it in.
+    fn refuse_misuse_of_tls(&mut self, slot: usize, failure: Failure) {
+        self.tell_peer(
+            slot,
+            Reason::Flood,
+            "TLS was misused: the listener's log says how",
+        );
+        self.refuse_link(slot, failure);
+    }
+
+    fn tell_peer(&mut self, slot: usize, reason: Reason, detail: &'static str) {
+        if let Some(codec) = &mut self.links[slot].codec {
+            codec.refuse(&ProtocolError::new(reason, detail));
+        }
     }
 
     /// Reads on after everything was said, so that no reset destroys what the peer has yet to read.

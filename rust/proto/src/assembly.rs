@@ -216,6 +216,7 @@ mod tests {
         Message::new(total, &[0; 10], Time::ZERO)
     }
 
+    /// W-54.
     #[test]
     fn t27_announced_bytes_at_their_limit() {
         for (total, taken) in [(89, true), (90, true), (91, false)] {

@@ -8,7 +8,12 @@ use ztransport_proto::statistics as proto;
 use crate::routes::{Counters, Slow};
 
 /// Messages and their payload bytes.
-#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
+#[pyclass(
+    frozen,
+    get_all,
+    skip_from_py_object,
+    module = "ztransport._ztransport"
+)]
 #[derive(Clone, Copy)]
 pub(crate) struct Count {
     messages: u64,
@@ -16,7 +21,12 @@ pub(crate) struct Count {
 }
 
 /// Messages of one direction, by kind.
-#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
+#[pyclass(
+    frozen,
+    get_all,
+    skip_from_py_object,
+    module = "ztransport._ztransport"
+)]
 #[derive(Clone, Copy)]
 pub(crate) struct Traffic {
     requests: Count,
@@ -30,7 +40,12 @@ pub(crate) struct Traffic {
 }
 
 /// A peer's counters, of its present connection unless said otherwise.
-#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
+#[pyclass(
+    frozen,
+    get_all,
+    skip_from_py_object,
+    module = "ztransport._ztransport"
+)]
 #[derive(Clone)]
 pub(crate) struct PeerStatistics {
     sent: Traffic,
@@ -54,7 +69,12 @@ pub(crate) struct PeerStatistics {
 }
 
 /// Calls of one subject's sync handler that took longer than the budget.
-#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
+#[pyclass(
+    frozen,
+    get_all,
+    skip_from_py_object,
+    module = "ztransport._ztransport"
+)]
 #[derive(Clone, Copy)]
 pub(crate) struct SlowHandler {
     count: u64,
@@ -62,7 +82,12 @@ pub(crate) struct SlowHandler {
 }
 
 /// A node's counters since it was opened.
-#[pyclass(frozen, get_all, skip_from_py_object, module = "ztransport._ztransport")]
+#[pyclass(
+    frozen,
+    get_all,
+    skip_from_py_object,
+    module = "ztransport._ztransport"
+)]
 #[derive(Clone)]
 pub(crate) struct NodeStatistics {
     connections: u64,

@@ -57,53 +57,6 @@ impl Waiter {
 }
 
 impl Waiter {
-    /// The future to wait for, under asyncio.
-    #[getter]
-    fn future(&self, py: Python<'_>) -> Py<PyAny> {
-        self.sleeper.clone_ref(py)
-    }
-
-    /// Trio's abort function.
-    fn __call__(&self, py: Python<'_>, _raise_cancel: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        self.cancel(py)?;
-        Ok(self.engine.get().host(py).aborted(py))
-    }
-
-    /// Nobody waits any more: withdraws what the waiter waits for.
-    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
-        self.engine.get().abort(py, self.token)
-    }
-
-    /// The outcome, once.
-    fn unwrap(&self) -> PyResult<Py<PyAny>> {
-        let taken = self
-            .outcome
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        taken.unwrap_or_else(|| Err(PyRuntimeError::new_err("this outcome was used before")))
-    }
-
-    /// Sends the outcome into a generator.
-    fn send<'py>(&self, generator: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = generator.py();
-        match self.unwrap() {
-            Ok(value) => generator.call_method1(intern!(py, "send"), (value,)),
-            Err(error) => generator.call_method1(intern!(py, "throw"), (error.into_value(py),)),
-        }
-    }
-
-    /// Sends the outcome into an asynchronous generator.
-    fn asend<'py>(&self, generator: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = generator.py();
-        match self.unwrap() {
-            Ok(value) => generator.call_method1(intern!(py, "asend"), (value,)),
-            Err(error) => generator.call_method1(intern!(py, "athrow"), (error.into_value(py),)),
-        }
-    }
-}
-
-impl Waiter {
     pub(crate) fn sleeper(&self) -> &Py<PyAny> {
         &self.sleeper
     }

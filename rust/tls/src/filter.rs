@@ -105,8 +105,16 @@ impl Filter {
     /// waiting to be written.
     pub fn handle_input(&mut self, cipher: &[u8], plain: &mut Vec<u8>) -> Result<(), Error> {
         self.check_failure()?;
-        self.open_records(cipher, plain)
-            .inspect_err(|error| self.failure = Some(error.clone()))
+        if self.is_flooded() {
+            return Err(flooded());
+        }
+        let opened = self.open_records(cipher, plain);
+        if let Err(error) = &opened
+            && !self.is_flooded()
+        {
+            self.failure = Some(error.clone());
+        }
+        opened
     }
 
     /// Takes the end of the socket's stream.
@@ -311,12 +319,17 @@ impl Filter {
     }
 
     fn count_blank_record(&mut self) -> Result<(), Error> {
-        if self.blank_records == BLANK_RECORDS_MAX {
-            let detail = format!("more than {BLANK_RECORDS_MAX} records in a row without data");
-            return Err(Error::protocol(detail));
-        }
         self.blank_records += 1;
-        Ok(())
+        if self.is_flooded() {
+            Err(flooded())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Nothing more is taken in, but the way out stays open: the driver can still say why it ends.
+    fn is_flooded(&self) -> bool {
+        self.blank_records > BLANK_RECORDS_MAX
     }
 
     /// The handshake is over. A dialer has heard the listener's protocol only now, so nothing was
@@ -347,6 +360,11 @@ impl fmt::Debug for Filter {
             .field("failure", &self.failure)
             .finish_non_exhaustive()
     }
+}
+
+fn flooded() -> Error {
+    let detail = format!("more than {BLANK_RECORDS_MAX} records in a row without data");
+    Error::protocol(detail)
 }
 
 /// Bytes copied at once.

@@ -222,6 +222,13 @@ impl Connection {
         statistics
     }
 
+    /// Ends the connection because the layer below found the peer at fault. The peer is told.
+    pub fn refuse(&mut self, error: &Error) {
+        if self.phase != Phase::Closed {
+            self.fail(error);
+        }
+    }
+
     /// Ends the connection. The peer is told, unless it was the peer who told us.
     #[cold]
     fn fail(&mut self, error: &Error) {

@@ -94,6 +94,7 @@ fn t21_the_budget_comes_back_with_time() {
     }
 }
 
+/// W-26.
 #[test]
 fn t23_forged_answers_complete_nothing() {
     let mut end = victim_with_subject(Limits::default());
@@ -195,6 +196,7 @@ fn t23_frames_of_streams_that_never_were() {
     }
 }
 
+/// W-27.
 #[test]
 fn t24_a_peer_that_never_reads_is_held_to_its_window() {
     let mut end = victim_with_subject(Limits::default());
@@ -226,6 +228,7 @@ fn t24_a_slot_is_free_once_its_answer_has_left() {
     }
 }
 
+/// W-28.
 #[test]
 fn t25_cancelled_work_counts_until_it_is_reaped() {
     let mut end = victim_with_subject(least_limits());
@@ -268,6 +271,7 @@ fn t25_a_million_cancels_that_are_reaped_are_no_offence() {
     assert_eq!(end.connection.statistics().requests_running, 0);
 }
 
+/// W-39.
 #[test]
 fn t25_streams_that_are_opened_and_reset_again_and_again() {
     let mut end = victim_with_subject(least_limits());

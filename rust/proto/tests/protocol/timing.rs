@@ -145,6 +145,7 @@ fn w_48_a_peer_that_is_impatient_is_pinged_more_often() {
     assert_eq!(pair.dialer.connection.statistics().sent.pings, 10);
 }
 
+/// W-52.
 #[test]
 fn t20_a_frame_that_drips_is_closed() {
     let mut end = victim_with_subject(Limits::default());
