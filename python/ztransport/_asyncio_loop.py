@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ztransport import _node
+from ztransport import _node, _stream
 from ztransport._errors import ConfigurationError
 from ztransport._ztransport import Engine, Host, Waiter
 from ztransport.config import (
     DRAIN_TIMEOUT_SECONDS,
     HANDLER_BUDGET_MILLISECONDS,
+    REQUEST_TIMEOUT_SECONDS,
     SPIN_MICROSECONDS,
     IdleStrategy,
     Limits,
@@ -22,17 +23,19 @@ from ztransport.config import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
+    from ztransport._node import Metadata
+    from ztransport._stream import Payload
     from ztransport._ztransport import Seed, Worker
     from ztransport.security import TLSConfig
 
 
-class Waits(_node.Waits):
+class Waits(_stream.Waits):
     """Waits as an asyncio task does."""
 
     __slots__ = ()
 
     @staticmethod
-    async def _wait(waiter: Waiter) -> Any:
+    async def _wait(waiter: Waiter, /) -> Any:
         try:
             return await waiter.future
         except asyncio.CancelledError:
@@ -40,8 +43,8 @@ class Waits(_node.Waits):
             raise
 
 
-class Stream(Waits, _node.Stream):
-    __doc__ = _node.Stream.__doc__
+class Stream(Waits, _stream.Stream):
+    __doc__ = _stream.Stream.__doc__
 
     __slots__ = ()
 
@@ -53,9 +56,25 @@ class Peer(Waits, _node.Peer):
 
     _stream_class = Stream
 
+    async def request(
+        self,
+        subject: str,
+        payload: Payload,
+        *,
+        timeout: float | None = REQUEST_TIMEOUT_SECONDS,
+        metadata: Metadata | None = None,
+    ) -> bytes:
+        waiter = self._request(subject, payload, timeout, metadata)
+        try:
+            reply: bytes = await waiter.future
+        except asyncio.CancelledError:
+            waiter.cancel()
+            raise
+        return reply
 
-class Subscription(Waits, _node.Subscription):
-    __doc__ = _node.Subscription.__doc__
+
+class Subscription(Waits, _stream.Subscription):
+    __doc__ = _stream.Subscription.__doc__
 
     __slots__ = ()
 

@@ -52,49 +52,49 @@ class NoHandler(Error, LookupError):
     """
 
     fault_code = 2
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class NotAuthorized(Error, PermissionError):
     """The peer may not do this. The caller's fault. Nothing was started."""
 
     fault_code = 3
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class DeadlineExceeded(Error, TimeoutError):
     """The deadline passed before the answer came. Nobody knows whether the work was done."""
 
     fault_code = 4
-    retry_default = "unknown"
+    retry_default: ClassVar[RetryClass] = "unknown"
 
 
 class Overloaded(Error):
     """The peer has no capacity now. Nothing was started: calling again later is safe."""
 
     fault_code = 5
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class ShuttingDown(Error):
     """The peer, or this node, takes nothing new. Nothing was started: ask another peer."""
 
     fault_code = 6
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class ProtocolError(Error):
     """One side broke the protocol, and the connection was closed. Not the caller's fault."""
 
     fault_code = 7
-    retry_default = "unknown"
+    retry_default: ClassVar[RetryClass] = "unknown"
 
 
 class WrongCluster(Error, ConnectionError):
     """The peer belongs to another cluster. A matter of configuration; nothing was started."""
 
     fault_code = 9
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class LimitExceeded(Error):
@@ -104,7 +104,7 @@ class LimitExceeded(Error):
     """
 
     fault_code = 10
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class Rejected(Error):
@@ -139,39 +139,39 @@ class ConnectionLost(Error, ConnectionError):
     """
 
     fault_code = 11
-    retry_default = "unknown"
+    retry_default: ClassVar[RetryClass] = "unknown"
 
 
 class Closed(ConnectionLost):
     """This side has closed the peer, the stream or the node. The caller's fault."""
 
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class ConnectFailed(Error, ConnectionError):
     """No connection could be made: refused, unreachable or unknown. Nothing was started."""
 
     fault_code = 11
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class WouldBlock(Error, BlockingIOError):
     """There is no room now. Nothing was sent: wait for room and call again."""
 
     fault_code = 5
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class NotSupported(Error, NotImplementedError):
     """The peer or this host loop cannot do this. Nothing was started."""
 
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class ConfigurationError(Error, ValueError):
     """A value given by the caller cannot work. The text says how to mend it."""
 
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class AlreadyAnswered(Error, RuntimeError):
@@ -181,7 +181,7 @@ class AlreadyAnswered(Error, RuntimeError):
 class WrongThread(Error, RuntimeError):
     """A node was used from another thread than the one its loop runs in. The caller's fault."""
 
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class UsedAfterFork(Error, RuntimeError):
@@ -190,13 +190,13 @@ class UsedAfterFork(Error, RuntimeError):
     Both processes would use the same sequence numbers and nonces: open a node in the child.
     """
 
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class TLSError(Error, ConnectionError):
     """TLS failed in a way that none of the classes below describes. Nothing was started."""
 
-    retry_default = "not_started"
+    retry_default: ClassVar[RetryClass] = "not_started"
 
 
 class UntrustedIssuer(TLSError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import outcome
 import trio
 from trio.lowlevel import (
     Abort,
@@ -19,7 +18,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from ztransport import _node
+from ztransport import _node, _stream
 from ztransport._errors import ConfigurationError, DeadlineExceeded
 from ztransport._ztransport import Engine, Host, Waiter
 from ztransport.config import (
@@ -35,14 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from ztransport._errors import Error
-    from ztransport._node import Metadata, Payload
+    from ztransport._node import Metadata
+    from ztransport._stream import Payload
     from ztransport._ztransport import Seed, Worker
     from ztransport.security import TLSConfig
 
 SCOPE_SLACK_SECONDS: Final = 0.01
-
-# A waiter is the outcome of its own sleep, which spares an object for each message.
-outcome.Outcome.register(Waiter)
 
 
 async def _let_scope_decide() -> None:
@@ -52,7 +49,7 @@ async def _let_scope_decide() -> None:
         await trio.sleep_until(deadline)
 
 
-class Waits(_node.Waits):
+class Waits(_stream.Waits):
     """Waits as a Trio task does."""
 
     __slots__ = ()
@@ -60,8 +57,8 @@ class Waits(_node.Waits):
     _wait = staticmethod(wait_task_rescheduled)
 
 
-class Stream(Waits, _node.Stream):
-    __doc__ = _node.Stream.__doc__
+class Stream(Waits, _stream.Stream):
+    __doc__ = _stream.Stream.__doc__
 
     __slots__ = ()
 
@@ -73,7 +70,6 @@ class Peer(Waits, _node.Peer):
 
     _stream_class = Stream
 
-    # One frame less than the general version, and the scope around has the last word.
     async def request(
         self,
         subject: str,
@@ -82,7 +78,6 @@ class Peer(Waits, _node.Peer):
         timeout: float | None = REQUEST_TIMEOUT_SECONDS,
         metadata: Metadata | None = None,
     ) -> bytes:
-        __doc__ = _node.Peer.request.__doc__  # noqa: F841
         try:
             reply: bytes = await wait_task_rescheduled(
                 self._request(subject, payload, timeout, metadata)
@@ -100,16 +95,14 @@ class Peer(Waits, _node.Peer):
         timeout: float | None = REQUEST_TIMEOUT_SECONDS,
         metadata: Metadata | None = None,
     ) -> list[bytes | Error]:
-        replies = await super().request_many(
-            subject, payloads, timeout=timeout, metadata=metadata
-        )
+        replies = await super().request_many(subject, payloads, timeout=timeout, metadata=metadata)
         if any(type(reply) is DeadlineExceeded for reply in replies):
             await _let_scope_decide()
         return replies
 
 
-class Subscription(Waits, _node.Subscription):
-    __doc__ = _node.Subscription.__doc__
+class Subscription(Waits, _stream.Subscription):
+    __doc__ = _stream.Subscription.__doc__
 
     __slots__ = ()
 

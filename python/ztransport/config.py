@@ -89,7 +89,7 @@ class Limits:
     """Accepted connections."""
     handshakes_max: int = 2_048
     """Accepted connections that have not greeted yet."""
-    handshakes_per_source_max: int = 2_048
+    handshakes_per_source_max: int = 1_024
     """The same from one source address."""
     pending_calls_max: int = 65_536
     """Calls that wait for a connection or for credit, for each peer."""

@@ -32,7 +32,7 @@ class TLSConfig:
     """The key of the first certificate: PKCS#8, PKCS#1 or SEC1, not encrypted, as a PEM file."""
     private_key: bytes | None = field(default=None, repr=False)
     """The same as PEM bytes."""
-    trust: tuple[str | PathLike[str] | bytes, ...] = ("chain",)
+    trust: tuple[str | PathLike[str] | bytes, ...] = field(default=("chain",), repr=False)
     """What peers are judged by: ``"chain"`` (one's own chain), PEM files or PEM bytes."""
     client_auth: ClientAuth = "none"
     """Whether a listener asks dialers for a certificate."""

@@ -187,7 +187,8 @@ class Nginx:
     def _wait_ready(self) -> None:
         end = time.monotonic() + READY_S_MAX
         for proxy in self._proxies:
-            while not _connects(proxy.port):
+            # The master listens before its worker exists.
+            while not _connects(proxy.port) or len(self.pids) < 2:
                 if self._process.poll() is not None or time.monotonic() > end:
                     raise BenchError(f"nginx did not start: {self._last_error()}")
                 time.sleep(POLL_S)

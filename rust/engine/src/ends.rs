@@ -3,7 +3,6 @@
 use ztransport_proto::error::Error as ProtocolError;
 use ztransport_proto::error::Reason;
 use ztransport_proto::table::Role;
-use ztransport_tls as tls;
 
 use crate::batch::Batch;
 use crate::error::{Failure, FailureKind};
@@ -67,7 +66,6 @@ impl Engine {
             FailureKind::TlsPeer if link.role == Role::Acceptor => {
                 self.refuse_tls_peer(slot, failure);
             }
-            FailureKind::Tls(tls::ErrorKind::Protocol) => self.refuse_misuse_of_tls(slot, failure),
             _ => self.refuse_link(slot, failure),
         }
     }
@@ -75,25 +73,11 @@ impl Engine {
     /// A TLS hello came to a plaintext door: the answer is a ZT/1 fault in plaintext, by which the
     /// dialer knows what it met.
     fn refuse_tls_peer(&mut self, slot: usize, failure: Failure) {
-        self.tell_peer(slot, Reason::BadPreface, "TLS came to a plaintext listener");
-        self.refuse_link(slot, failure);
-    }
-
-    /// TLS found the peer at fault where an alert cannot say so: a fault does, as far as there is
-    /// a protocol to say it in.
-    fn refuse_misuse_of_tls(&mut self, slot: usize, failure: Failure) {
-        self.tell_peer(
-            slot,
-            Reason::Flood,
-            "TLS was misused: the listener's log says how",
-        );
-        self.refuse_link(slot, failure);
-    }
-
-    fn tell_peer(&mut self, slot: usize, reason: Reason, detail: &'static str) {
         if let Some(codec) = &mut self.links[slot].codec {
-            codec.refuse(&ProtocolError::new(reason, detail));
+            let detail = "TLS came to a plaintext listener";
+            codec.refuse(&ProtocolError::new(Reason::BadPreface, detail));
         }
+        self.refuse_link(slot, failure);
     }
 
     /// Reads on after everything was said, so that no reset destroys what the peer has yet to read.

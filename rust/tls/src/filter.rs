@@ -1,7 +1,7 @@
 //! One connection's TLS, between ciphertext and plaintext.
 
 use std::fmt;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::mem;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::framing::Framing;
 use crate::hello::{self, Refusal};
 use crate::material::Material;
+use crate::plaintext::take_plaintext;
 use crate::sealing::Sealing;
 use crate::session::Session;
 
@@ -105,16 +106,8 @@ impl Filter {
     /// waiting to be written.
     pub fn handle_input(&mut self, cipher: &[u8], plain: &mut Vec<u8>) -> Result<(), Error> {
         self.check_failure()?;
-        if self.is_flooded() {
-            return Err(flooded());
-        }
-        let opened = self.open_records(cipher, plain);
-        if let Err(error) = &opened
-            && !self.is_flooded()
-        {
-            self.failure = Some(error.clone());
-        }
-        opened
+        self.open_records(cipher, plain)
+            .inspect_err(|error| self.failure = Some(error.clone()))
     }
 
     /// Takes the end of the socket's stream.
@@ -320,20 +313,13 @@ impl Filter {
 
     fn count_blank_record(&mut self) -> Result<(), Error> {
         self.blank_records += 1;
-        if self.is_flooded() {
-            Err(flooded())
-        } else {
-            Ok(())
+        if self.blank_records > BLANK_RECORDS_MAX {
+            let detail = format!("more than {BLANK_RECORDS_MAX} records in a row without data");
+            return Err(Error::protocol(detail));
         }
+        Ok(())
     }
 
-    /// Nothing more is taken in, but the way out stays open: the driver can still say why it ends.
-    fn is_flooded(&self) -> bool {
-        self.blank_records > BLANK_RECORDS_MAX
-    }
-
-    /// The handshake is over. A dialer has heard the listener's protocol only now, so nothing was
-    /// sealed for a listener of another kind.
     fn establish(&mut self) -> Result<(), Error> {
         let Stage::Open(connection) = &mut self.stage else {
             return Ok(());
@@ -359,39 +345,5 @@ impl fmt::Debug for Filter {
             .field("pending_bytes", &self.pending_bytes())
             .field("failure", &self.failure)
             .finish_non_exhaustive()
-    }
-}
-
-fn flooded() -> Error {
-    let detail = format!("more than {BLANK_RECORDS_MAX} records in a row without data");
-    Error::protocol(detail)
-}
-
-/// Bytes copied at once.
-const COPY_BYTES: usize = 2 * 1024;
-
-fn take_plaintext(connection: &mut Connection, plain: &mut Vec<u8>) -> Result<(), Error> {
-    let mut reader = connection.reader();
-    loop {
-        let taken = match reader.fill_buf() {
-            Ok([]) => return Ok(()),
-            Ok(chunk) => {
-                append(plain, chunk);
-                chunk.len()
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(Error::protocol(error)),
-        };
-        reader.consume(taken);
-    }
-}
-
-/// Appends in pieces below the length from which the C library copies with one repeated string
-/// instruction: on some processors that is many times slower when target and source lie less than
-/// 32 bytes apart modulo a page.
-fn append(plain: &mut Vec<u8>, chunk: &[u8]) {
-    plain.reserve(chunk.len());
-    for piece in chunk.chunks(COPY_BYTES) {
-        plain.extend_from_slice(piece);
     }
 }

@@ -34,6 +34,7 @@ mod framing;
 
 mod hello;
 
+mod plaintext;
 mod sealing;
 
 mod filter;

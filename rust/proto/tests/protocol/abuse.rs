@@ -21,6 +21,7 @@ fn request(count: u64, slot: u64) -> Vec<u8> {
     frame(Kind::Request, LAST, 1, count << 16 | slot, &[0; 5])
 }
 
+/// W-56.
 #[test]
 fn t18_replies_are_delivered_after_the_peer_ended_its_side() {
     let mut pair = Pair::with_subject(Limits::default());

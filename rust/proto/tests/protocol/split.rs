@@ -101,6 +101,7 @@ fn greeting_bytes() -> usize {
     PREFACE.len() + hello_frame(&settings("a", Limits::default())).len()
 }
 
+/// W-61.
 #[test]
 fn t11_every_split_point_gives_the_same_events_and_bytes() {
     let bytes = conversation();
@@ -129,6 +130,7 @@ fn t11_single_bytes_give_the_same_events_and_bytes() {
     assert_eq!(read_in(&singles), read_in(&[greeting, rest]));
 }
 
+/// W-55.
 #[test]
 fn t15_the_end_of_bytes_inside_a_message_is_never_clean() {
     let hello = hello_frame(&settings("a", Limits::default()));
