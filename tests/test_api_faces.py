@@ -132,9 +132,9 @@ def open_node(
 @asynccontextmanager
 async def pair(face: Face, **settings: Any) -> AsyncIterator[tuple[Any, Any]]:
     """A listening node, and the peer another node has dialled it as."""
-    async with open_node(face, node_id="server", **settings) as server:
-        async with open_node(face, None, node_id="client") as client:
-            yield server, await client.connect(server.address)
+    client_node = open_node(face, None, node_id="client")
+    async with open_node(face, node_id="server", **settings) as server, client_node as client:
+        yield server, await client.connect(server.address)
 
 
 def seeded_bytes(count: int) -> bytes:

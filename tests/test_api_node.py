@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import trio
 import ztransport
 from tests.test_api_faces import Face, TrioFace, every_face, open_node, pair
 from ztransport import _errors, _ztransport
+from ztransport.testing import loopback_cluster
 
 
 @every_face
@@ -152,9 +155,10 @@ def test_closing_a_peer_ends_it_for_good(face: Face) -> None:
             await peer.wait_closed()
             await peer.aclose()
             assert not peer.is_up
-            for use in (lambda: peer.request("s", b""), lambda: peer.wait_room("s")):
-                with pytest.raises(face.zt.Closed):
-                    await use()
+            with pytest.raises(face.zt.Closed):
+                await peer.request("s", b"")
+            with pytest.raises(face.zt.Closed):
+                await peer.wait_room("s")
             with pytest.raises(face.zt.Closed):
                 peer.send_nowait("s", b"")
             assert await client.connect(server.address) is not peer
@@ -167,7 +171,7 @@ def test_a_lost_server_is_dialled_again_and_calls_wait(face: Face) -> None:
     async def main() -> None:
         async with open_node(face, None) as client:
             async with open_node(face, node_id="first") as server:
-                server.handle("who", lambda message: b"first")
+                server.handle("who", lambda _: b"first")
                 address = server.address
                 peer = await client.connect(address)
                 assert await peer.request("who", b"") == b"first"
@@ -182,7 +186,7 @@ def test_a_lost_server_is_dialled_again_and_calls_wait(face: Face) -> None:
                 tasks.start(call)
                 await face.checkpoint()
                 async with open_node(face, address, node_id="second") as server:
-                    server.handle("who", lambda message: b"second")
+                    server.handle("who", lambda _: b"second")
                     await peer.send("log", b"waits for the connection")
                     assert await peer.request("who", b"", timeout=15) == b"second"
                     assert peer.node_id == "second"
@@ -275,10 +279,13 @@ def test_exceptions_of_the_block_leave_it_as_they_are(face: Face) -> None:
         pass
 
     async def main() -> None:
-        with pytest.raises(Own) as caught:
+        async def block() -> None:
             async with open_node(face) as node:
                 await node.connect(node.address)
                 raise Own
+
+        with pytest.raises(Own) as caught:
+            await block()
         assert caught.value.__cause__ is None
 
     face.run(main)
@@ -311,13 +318,14 @@ def test_a_closed_node_says_so(face: Face) -> None:
     async def main() -> None:
         async with open_node(face) as node:
             peer = await node.connect(node.address)
-        for use in (
-            lambda: node.handle("s", lambda message: b""),
+        uses: list[Callable[[], object]] = [
+            lambda: node.handle("s", lambda _: b""),
             lambda: node.subscribe("s"),
             lambda: node.statistics(),
             lambda: peer.send_nowait("s", b""),
             lambda: peer.statistics(),
-        ):
+        ]
+        for use in uses:
             with pytest.raises(face.zt.Closed):
                 use()
         with pytest.raises(face.zt.Closed):
@@ -400,11 +408,11 @@ def test_the_documented_limits_are_the_engines() -> None:
 def test_subjects_are_bounded(face: Face) -> None:
     async def main() -> None:
         async with pair(face) as (server, peer):
-            server.handle("s" * 255, lambda message: b"longest")
+            server.handle("s" * 255, lambda _: b"longest")
             assert await peer.request("s" * 255, b"") == b"longest"
             for subject in ("", "s" * 256):
                 with pytest.raises(face.zt.ConfigurationError):
-                    server.handle(subject, lambda message: b"")
+                    server.handle(subject, lambda _: b"")
                 with pytest.raises(face.zt.Error):
                     await peer.request(subject, b"")
 
@@ -424,7 +432,7 @@ def test_a_node_refuses_to_work_in_a_forked_child(face: Face) -> None:
                     code = 0
                 finally:
                     os._exit(code)
-            assert os.waitpid(child, 0)[1] == 0
+            assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222 - it ends at once
             server.handle("echo", lambda message: message.payload)
             assert await peer.request("echo", b"parent") == b"parent"
 
@@ -434,7 +442,7 @@ def test_a_node_refuses_to_work_in_a_forked_child(face: Face) -> None:
 @every_face
 def test_a_node_refuses_another_thread(face: Face) -> None:
     async def main() -> None:
-        async with pair(face) as (server, peer):
+        async with pair(face) as (_, peer):
             raised: list[BaseException] = []
 
             def use() -> None:
@@ -452,6 +460,39 @@ def test_a_node_refuses_another_thread(face: Face) -> None:
 
 
 @every_face
+def test_every_kind_of_async_callable_is_known(face: Face) -> None:
+    class Answers:
+        async def __call__(self, message: Any) -> bytes:
+            return bytes(message.payload)
+
+    async def with_name(name: bytes, message: Any) -> bytes:
+        return name
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle("object", Answers())
+            server.handle("partial", functools.partial(with_name, b"partial"))
+            assert await peer.request("object", b"object") == b"object"
+            assert await peer.request("partial", b"") == b"partial"
+
+    face.run(main)
+
+
+def answer_with(name: bytes, _: object) -> bytes:
+    return name
+
+
+async def test_a_loopback_cluster_for_users_tests() -> None:
+    async with loopback_cluster(["a", "b", "c"]) as nodes:
+        for node in nodes:
+            node.handle("who", functools.partial(answer_with, node.node_id.encode()))
+        for node in nodes:
+            assert node.address is not None
+            peer = await nodes[0].connect(node.address)
+            assert await peer.request("who", b"") == node.node_id.encode()
+
+
+@every_face
 def test_a_handler_may_use_the_engine_it_runs_in(face: Face) -> None:
     async def main() -> None:
         async with pair(face) as (server, peer):
@@ -459,7 +500,7 @@ def test_a_handler_may_use_the_engine_it_runs_in(face: Face) -> None:
 
             def handler(message: Any) -> bytes:
                 message.peer.send_nowait("echoed", message.payload)
-                server.handle("late", lambda message: b"set inside a turn")
+                server.handle("late", lambda _: b"set inside a turn")
                 with pytest.raises(RuntimeError):
                     server.engine.turn()
                 return b"%d" % server.statistics().connections
@@ -498,6 +539,24 @@ def test_the_trio_scope_around_a_call_has_the_last_word() -> None:
     face.run(main)
 
 
+def test_a_scope_set_between_two_calls_travels_with_the_second() -> None:
+    face = TrioFace()
+
+    async def main() -> None:
+        deadlines: list[float] = []
+        async with pair(face) as (server, peer):
+            server.handle("s", lambda message: deadlines.append(message.deadline))
+            with trio.CancelScope() as scope:
+                await peer.request("s", b"", timeout=1_000)
+                scope.deadline = trio.current_time() + 100
+                await peer.request("s", b"", timeout=1_000)
+            await peer.request("s", b"", timeout=1_000)
+            first, second, third = (deadline - trio.current_time() for deadline in deadlines)
+            assert second < 101 < 900 < min(first, third)
+
+    face.run(main)
+
+
 def test_under_trio_a_fatal_exception_in_a_sync_handler_ends_the_blocks() -> None:
     class Fatal(BaseException):
         pass
@@ -508,9 +567,12 @@ def test_under_trio_a_fatal_exception_in_a_sync_handler_ends_the_blocks() -> Non
         raise Fatal
 
     async def main() -> None:
-        with pytest.raises(Fatal):
+        async def block() -> None:
             async with pair(face) as (server, peer):
                 server.handle("s", handler)
                 await peer.request("s", b"")
+
+        with pytest.raises(Fatal):
+            await block()
 
     face.run(main)

@@ -38,7 +38,7 @@ def test_anything_bytes_like_is_taken_and_copied(face: Face) -> None:
         async with pair(face) as (server, peer):
             server.handle("array", lambda message: bytearray(message.payload))
             server.handle("view", lambda message: memoryview(message.payload))
-            server.handle("none", lambda message: None)
+            server.handle("none", lambda _: None)
             buffer = bytearray(b"abc")
             assert await peer.request("array", buffer) == b"abc"
             assert await peer.request("view", memoryview(buffer)) == b"abc"
@@ -100,13 +100,13 @@ def test_a_peer_that_only_dials_can_be_asked(face: Face) -> None:
 def test_exact_subjects_win_over_prefixes_and_long_over_short(face: Face) -> None:
     async def main() -> None:
         async with pair(face) as (server, peer):
-            server.handle_prefix("a.", lambda message: b"short")
-            server.handle_prefix("a.b.", lambda message: b"long")
-            server.handle("a.b.c", lambda message: b"exact")
+            server.handle_prefix("a.", lambda _: b"short")
+            server.handle_prefix("a.b.", lambda _: b"long")
+            server.handle("a.b.c", lambda _: b"exact")
             assert await peer.request("a.x", b"") == b"short"
             assert await peer.request("a.b.x", b"") == b"long"
             assert await peer.request("a.b.c", b"") == b"exact"
-            server.handle("a.b.c", lambda message: b"replaced")
+            server.handle("a.b.c", lambda _: b"replaced")
             assert await peer.request("a.b.c", b"") == b"replaced"
 
     face.run(main)
@@ -177,7 +177,7 @@ def test_callers_learn_what_was_raised_only_when_asked_for(face: Face) -> None:
 def test_a_result_that_is_not_bytes_is_a_handler_failure(face: Face) -> None:
     async def main() -> None:
         async with pair(face) as (server, peer):
-            server.handle("s", lambda message: 7)
+            server.handle("s", lambda _: 7)
             with pytest.raises(face.zt.HandlerFailure):
                 await peer.request("s", b"")
             assert server.statistics().handler_failures == 1
@@ -268,8 +268,7 @@ def test_async_handlers_answer_in_any_order(face: Face) -> None:
                 order.append(await peer.request("s", b"first"))
 
             tasks.start(first)
-            for _ in range(200):
-                order.append(await peer.request("s", b"other"))
+            order += [await peer.request("s", b"other") for _ in range(200)]
             first_may_end.set()
         assert order == [b"other"] * 200 + [b"first"]
 
@@ -554,7 +553,7 @@ def test_a_cancelled_call_is_cancelled_behind_a_gateway_too(face: Face) -> None:
 def test_a_slow_sync_handler_is_counted_by_name(face: Face) -> None:
     async def main() -> None:
         async with pair(face, handler_budget_ms=0) as (server, peer):
-            server.handle("busy", lambda message: bytes(sum(range(50_000)) % 2))
+            server.handle("busy", lambda _: bytes(sum(range(50_000)) % 2))
             for _ in range(20):
                 await peer.request("busy", b"")
             slow = server.statistics().slow_handlers

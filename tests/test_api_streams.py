@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
 
 from tests.test_api_faces import Face, every_face, open_node, pair
+
+
+async def send_forever(stream: Any) -> None:
+    """Send one message after the other, each when the one before was consumed."""
+    while True:
+        await stream.send(b"x")
+        await stream.acknowledged(stream.sent_count)
 
 
 @every_face
@@ -131,10 +139,10 @@ def test_acknowledgement_is_cumulative_and_prompt(face: Face) -> None:
 def test_nobody_serves_the_subject(face: Face) -> None:
     async def main() -> None:
         async with pair(face) as (_, peer):
-            with pytest.raises(face.zt.NoHandler):
-                async with peer.open_stream("nobody") as stream:
-                    async for _ in stream:
-                        pass
+            stream = peer.open_stream("nobody")
+            async with stream:
+                with pytest.raises(face.zt.NoHandler):
+                    await stream.__anext__()
 
     face.run(main)
 
@@ -151,7 +159,10 @@ def test_what_a_stream_handler_raises_resets_the_stream(face: Face) -> None:
     async def main() -> None:
         async with pair(face) as (server, peer):
             server.handle_stream("jobs", handler)
-            for payload, expected in ((b"reject", face.zt.Rejected), (b"own", face.zt.HandlerFailure)):
+            for payload, expected in (
+                (b"reject", face.zt.Rejected),
+                (b"own", face.zt.HandlerFailure),
+            ):
                 async with peer.open_stream("jobs") as stream:
                     assert await stream.__anext__() == b"first"
                     await stream.send(payload)
@@ -170,9 +181,7 @@ def test_leaving_early_resets_the_stream(face: Face) -> None:
 
         async def handler(stream: Any) -> None:
             with pytest.raises(face.zt.Error):
-                while True:
-                    await stream.send(b"x")
-                    await stream.acknowledged(stream.sent_count)
+                await send_forever(stream)
             reset.set()
 
         async with pair(face) as (server, peer):
@@ -279,9 +288,7 @@ def test_the_peer_learns_that_a_handler_has_left(face: Face) -> None:
             async with peer.open_stream("jobs") as stream:
                 await stream.send(b"taken")
                 with pytest.raises(face.zt.Error):
-                    while True:
-                        await stream.send(b"for nobody")
-                        await stream.acknowledged(stream.sent_count)
+                    await send_forever(stream)
 
     face.run(main)
 
@@ -304,7 +311,7 @@ def test_many_streams_at_once(face: Face) -> None:
 
             async with face.tasks() as tasks:
                 for index in range(50):
-                    tasks.start(lambda name=b"%d:" % index: one(name))
+                    tasks.start(functools.partial(one, b"%d:" % index))
             assert peer.statistics().streams_open <= 50
 
     face.run(main)
