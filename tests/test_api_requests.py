@@ -352,14 +352,15 @@ def test_cancelling_a_call_cancels_its_handler_and_frees_its_slot(face: Face) ->
 
 
 @every_face
-def test_cancelling_a_batch_cancels_all_of_it(face: Face) -> None:
+@pytest.mark.parametrize("count", [5, 300])
+def test_cancelling_a_batch_cancels_all_of_it(face: Face, count: int) -> None:
     async def main() -> None:
         running: list[int] = []
         all_run, none_run = face.Event(), face.Event()
 
         async def handler(message: Any) -> None:
             running.append(1)
-            if len(running) == 5:
+            if len(running) == count:
                 all_run.set()
             try:
                 await face.sleep_forever()
@@ -372,13 +373,38 @@ def test_cancelling_a_batch_cancels_all_of_it(face: Face) -> None:
             server.handle("s", handler)
 
             async def call() -> None:
-                await peer.request_many("s", [b""] * 5)
+                await peer.request_many("s", [b""] * count)
 
             async with face.tasks() as tasks:
                 cancel = tasks.start(call)
                 await all_run.wait()
                 cancel()
                 await none_run.wait()
+
+    face.run(main)
+
+
+@every_face
+def test_what_is_cancelled_before_its_task_starts_is_answered(face: Face) -> None:
+    async def main() -> None:
+        async def handler(message: Any) -> None:
+            await face.sleep_forever()
+
+        async with pair(face) as (server, peer):
+            server.handle("s", handler)
+            server.handle("echo", lambda message: message.payload)
+
+            async def call() -> None:
+                await peer.request_many("s", [b""] * 1_000)
+
+            for _ in range(5):
+                async with face.tasks() as tasks:
+                    cancel = tasks.start(call)
+                    await face.checkpoint()
+                    await peer.request("echo", b"")
+                    cancel()
+            while peer.statistics().requests_in_flight:
+                await face.checkpoint()
 
     face.run(main)
 

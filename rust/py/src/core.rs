@@ -5,19 +5,21 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread::ThreadId;
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use ztransport_engine as engine;
 use ztransport_engine::{Batch, EngineSettings, IdleStrategy, NodeKey, PeerKey};
+use ztransport_proto::time::Time;
 
 use crate::dispatch;
 use crate::errors;
 use crate::hooks::Host;
 use crate::peers::PeerEntry;
+use crate::pool::Workers;
 use crate::routes::NodeEntry;
 use crate::stream::StreamCore;
 use crate::waiters::{Entry, Waiter, Waiters};
-use crate::workers::Workers;
 
 /// Forks of this process so far, as counted in the children.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -32,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) workers: Workers,
     /// Here between turns; a turn takes it.
     pub(crate) batch: Option<Batch>,
+    /// The engine's clock as of the last batch, and when that was.
+    pub(crate) read_at: (Time, Instant),
     /// The flusher's token while it is parked.
     pub(crate) flusher: Option<u64>,
 }
@@ -117,6 +121,7 @@ impl Engine {
 impl Engine {
     fn around(made: engine::Engine, host: Py<Host>) -> Engine {
         let descriptor = made.as_fd().as_raw_fd();
+        let read_at = (made.now(), Instant::now());
         let core = Core {
             engine: made,
             waiters: Waiters::default(),
@@ -125,6 +130,7 @@ impl Engine {
             streams: HashMap::new(),
             workers: Workers::default(),
             batch: Some(Batch::new()),
+            read_at,
             flusher: None,
         };
         Engine {
@@ -207,6 +213,12 @@ impl Engine {
 }
 
 impl Core {
+    /// The engine's clock now: its own reading may be as old as the last turn.
+    pub(crate) fn clock(&self) -> Time {
+        let (time, instant) = self.read_at;
+        time.after_nanos(instant.elapsed().as_nanos() as u64)
+    }
+
     fn cancel_part(&mut self, token: u64) {
         if let Some(Entry::Part {
             peer,

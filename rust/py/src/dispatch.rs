@@ -17,7 +17,7 @@ use crate::inbox::Run;
 use crate::link::Link;
 use crate::message::{self, Envelope, Message};
 use crate::routes::{Handler, Route};
-use crate::{convert, peers, streams, workers};
+use crate::{convert, peers, pool, streams};
 
 /// How often, between handlers, the age of the output is looked at.
 const OVERDUE_CHECK: Duration = Duration::from_micros(250);
@@ -26,6 +26,7 @@ const OVERDUE_CHECK: Duration = Duration::from_micros(250);
 pub(crate) fn turn(engine: &Bound<'_, Engine>) -> PyResult<bool> {
     let py = engine.py();
     let mut core = engine.get().lock(py)?;
+    pool::begin_turn(&mut core);
     let Some(mut batch) = core.batch.take() else {
         return Err(PyRuntimeError::new_err(
             "a turn is running: a handler cannot run another",
@@ -35,6 +36,7 @@ pub(crate) fn turn(engine: &Bound<'_, Engine>) -> PyResult<bool> {
     engine.get().host(py).forget_scopes();
     let mut turn = Turn::new(engine);
     let more = turn.run(&mut batch);
+    let more = pool::end_turn(engine).and_then(|left| Ok(more? || left));
     let mut core = engine.get().lock(py)?;
     core.batch = Some(batch);
     core.engine.flush();
@@ -104,6 +106,7 @@ impl<'a, 'py> Turn<'a, 'py> {
             peers::handle(self.engine, batch.peer, batch.node, notice)?;
         }
         // Only now: the notices may have made the peer.
+        self.handler_began = Instant::now();
         self.begin(batch.peer)?;
         let mut events = std::mem::take(&mut batch.events);
         let mut result = Ok(());
@@ -124,7 +127,8 @@ impl<'a, 'py> Turn<'a, 'py> {
     fn begin(&mut self, peer: PeerKey) -> PyResult<()> {
         self.peer = peer;
         self.last = None;
-        let core = self.engine.get().lock(self.py)?;
+        let mut core = self.engine.get().lock(self.py)?;
+        core.read_at = (core.engine.now(), self.handler_began);
         let link = core
             .peers
             .get(&peer)
@@ -190,7 +194,7 @@ impl<'a, 'py> Turn<'a, 'py> {
             Event::Expired { token } => {
                 peers::complete(self.engine, token, Err(errors::expired(self.py)))
             }
-            Event::Cancelled { id } => workers::cancel(self.engine, self.peer, id),
+            Event::Cancelled { id } => pool::cancel(self.engine, self.peer, id),
             Event::Room { .. } => peers::wake_room(self.engine, self.peer),
             Event::StreamOpened {
                 id,
@@ -275,9 +279,8 @@ impl<'a, 'py> Turn<'a, 'py> {
         message: &Bound<'py, Message>,
     ) -> PyResult<()> {
         if handler.is_async {
-            return workers::begin_message(self.engine, handler, message);
+            return pool::begin_message(self.engine, handler, message);
         }
-        self.handler_began = Instant::now();
         match handler.function.bind(self.py).call1((message,)) {
             Ok(result) => message.get().answer(&result)?,
             Err(error) => self.failed(message, error)?,
@@ -298,6 +301,8 @@ impl<'a, 'py> Turn<'a, 'py> {
     fn after_handler(&mut self, route: &Route) -> PyResult<()> {
         let now = Instant::now();
         let took_ns = (now - self.handler_began).as_nanos() as u64;
+        // The next handler begins about now: one reading of the clock serves both.
+        self.handler_began = now;
         if now - self.overdue_checked < OVERDUE_CHECK {
             return Ok(());
         }

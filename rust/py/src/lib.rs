@@ -27,6 +27,7 @@ mod message;
 mod node;
 mod oneway;
 mod peers;
+mod pool;
 mod stream;
 mod streams;
 

@@ -64,7 +64,7 @@ impl Message {
             return Ok(None);
         };
         let engine = self.engine();
-        let now = engine.lock(py)?.engine.now();
+        let now = engine.lock(py)?.clock();
         let late = now.saturating_since(deadline) as f64;
         let left = deadline.saturating_since(now) as f64 - late;
         Ok(Some(engine.host(py).now(py)? + left / 1e9))
@@ -187,7 +187,7 @@ impl Message {
         let result = match self.envelope.request {
             None => core.engine.send(to.peer, subject, body, block),
             Some(id) => {
-                let now = core.engine.now();
+                let now = core.clock();
                 let left = |deadline: Time| Duration::from_nanos(deadline.saturating_since(now));
                 let timeout = self.envelope.deadline.map(left);
                 let (to, metadata) = (to.peer, block);

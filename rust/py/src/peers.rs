@@ -13,7 +13,7 @@ use crate::errors;
 use crate::link::{Link, Seed};
 use crate::routes::Route;
 use crate::waiters::{Entry, results_list};
-use crate::{streams, workers};
+use crate::{pool, streams};
 
 /// A peer as the binding knows it.
 pub(crate) struct PeerEntry {
@@ -184,7 +184,7 @@ fn down(engine: &Bound<'_, Engine>, peer: PeerKey, error: Option<&Failure>) -> P
     drop(core);
     drop(stale);
     streams::lose_all(engine, peer, error)?;
-    workers::cancel_all(engine, peer)?;
+    pool::cancel_all(engine, peer)?;
     wake_room(engine, peer)
 }
 

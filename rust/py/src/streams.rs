@@ -10,7 +10,7 @@ use crate::core::Engine;
 use crate::link::Link;
 use crate::routes::Route;
 use crate::stream::StreamCore;
-use crate::{convert, errors, workers};
+use crate::{convert, errors, pool};
 
 /// A peer opened a stream: its handler gets it, or the peer is told that there is none.
 pub(crate) fn accept(
@@ -45,7 +45,7 @@ pub(crate) fn accept(
     let mut core = own.engine.get().lock(py)?;
     core.streams.insert((own.peer, id), stream.clone().unbind());
     drop(core);
-    workers::begin_stream(own.engine.bind(py), handler, &stream)
+    pool::begin_stream(own.engine.bind(py), handler, &stream)
 }
 
 /// Acts on what happened to a stream; what belongs to none that is known is over.

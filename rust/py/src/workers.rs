@@ -1,29 +1,51 @@
 //! Tasks that run async handlers: few, reused, and each cancelled with its request.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 use ztransport_engine::PeerKey;
 use ztransport_proto::fault::{FaultCode, Retry};
 
-use crate::core::{Core, Engine};
+use crate::core::Engine;
 use crate::errors::{self, Fault};
 use crate::message::{Message, report_failure};
-use crate::routes::Handler;
 use crate::stream::StreamCore;
 use crate::waiters::Waiter;
 
-/// Idle tasks that are kept for the next requests.
-const WORKERS_IDLE_MAX: usize = 64;
-/// Tasks of one engine at most; a request beyond them is answered `Overloaded`.
-const WORKERS_MAX: usize = 65_536;
+/// A request by its peer and id.
+pub(crate) type Key = (PeerKey, u64);
 
 /// What a worker is busy with.
-enum Job {
+pub(crate) enum Job {
     Message(Py<Message>),
     Stream(Py<StreamCore>),
+}
+
+impl Job {
+    pub(crate) fn key(&self) -> Option<Key> {
+        match self {
+            Job::Message(message) => key_of(message.get()),
+            Job::Stream(_) => None,
+        }
+    }
+
+    pub(crate) fn argument<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match self {
+            Job::Message(message) => message.bind(py).clone().into_any(),
+            Job::Stream(stream) => stream.bind(py).clone().into_any(),
+        }
+    }
+
+    /// Answers for a handler that does not.
+    pub(crate) fn refuse(&self, py: Python<'_>, chosen: &Fault) -> PyResult<()> {
+        match self {
+            Job::Message(message) => {
+                message.get().fault(py, chosen)?;
+                release(py, message.get())
+            }
+            Job::Stream(stream) => stream.get().reset(py, chosen),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -39,15 +61,6 @@ struct State {
 pub(crate) struct Worker {
     engine: Py<Engine>,
     state: Mutex<State>,
-}
-
-/// All tasks of one engine.
-#[derive(Default)]
-pub(crate) struct Workers {
-    idle: Vec<(u64, Py<Worker>)>,
-    /// Which worker runs which request.
-    running: HashMap<(PeerKey, u64), Py<Worker>>,
-    count: usize,
 }
 
 #[pymethods]
@@ -89,53 +102,64 @@ impl Worker {
         let engine = slf.get().engine.bind(py);
         let sleeper = engine.get().host(py).sleeper(py)?;
         let mut core = engine.get().lock(py)?;
-        if core.workers.idle.len() >= WORKERS_IDLE_MAX {
-            core.drop_stale_workers();
-        }
-        if core.workers.idle.len() >= WORKERS_IDLE_MAX {
+        if !core.keeps_idle() {
             return Ok(None);
         }
         let waiter = core.waiters.park(engine, sleeper)?;
         core.workers
-            .idle
-            .push((waiter.get().token(), slf.clone().unbind()));
+            .add_idle(waiter.get().token(), slf.clone().unbind());
         Ok(Some(waiter))
     }
 
     /// The task is over. A job it did not end is answered for it.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         let job = self.take_job(py)?;
-        self.engine.get().lock(py)?.workers.count -= 1;
+        self.engine.get().lock(py)?.workers.forget_task();
         let cancelled = self.state().cancelled;
-        let chosen = match cancelled {
-            true => Fault::new(FaultCode::Cancelled, Retry::Unknown, "cancelled"),
-            false => Fault::new(FaultCode::ShuttingDown, Retry::Unknown, "the node closed"),
+        let chosen = if cancelled {
+            cancelled_fault()
+        } else {
+            closed_fault()
         };
-        match job {
-            Some(Job::Message(message)) => {
-                message.get().fault(py, &chosen)?;
-                release(py, message.get())
-            }
-            Some(Job::Stream(stream)) => stream.get().reset(py, &chosen),
-            None => Ok(()),
-        }
+        job.map_or(Ok(()), |job| job.refuse(py, &chosen))
     }
 }
 
 impl Worker {
+    pub(crate) fn new(engine: &Bound<'_, Engine>) -> Worker {
+        Worker {
+            engine: engine.clone().unbind(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Notes what the task does next.
+    pub(crate) fn set_job(&self, job: Job) {
+        self.state().job = Some(job);
+    }
+
+    /// What the handler is called with.
+    pub(crate) fn argument<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state().job.as_ref().map(|job| job.argument(py))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_job(&self, py: Python<'_>) -> PyResult<Option<Job>> {
         let job = self.state().job.take();
-        if let Some(Job::Message(message)) = &job
-            && let Some(key) = key_of(message.get())
-        {
-            let done = self.engine.get().lock(py)?.workers.running.remove(&key);
+        if let Some(key) = job.as_ref().and_then(Job::key) {
+            let done = self.engine.get().lock(py)?.workers.stop_running(key);
             drop(done);
         }
         Ok(job)
+    }
+
+    /// Cancels the task if it still runs this request.
+    pub(crate) fn cancel_request(&self, py: Python<'_>, key: Key) -> PyResult<()> {
+        let still = self.state().job.as_ref().and_then(Job::key) == Some(key);
+        if still { self.cancel(py) } else { Ok(()) }
     }
 
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
@@ -144,25 +168,6 @@ impl Worker {
         let cancel = state.cancel.as_ref().map(|cancel| cancel.clone_ref(py));
         drop(state);
         cancel.map_or(Ok(()), |cancel| cancel.call0(py).map(drop))
-    }
-}
-
-impl Core {
-    /// Forgets idle tasks that were cancelled while they slept.
-    fn drop_stale_workers(&mut self) {
-        let waiters = &self.waiters;
-        self.workers
-            .idle
-            .retain(|(token, _)| waiters.get(*token).is_some());
-    }
-
-    fn idle_worker(&mut self) -> Option<(Py<Waiter>, Py<Worker>)> {
-        while let Some((token, worker)) = self.workers.idle.pop() {
-            if let Some(waiter) = self.waiters.take_signal(token) {
-                return Some((waiter, worker));
-            }
-        }
-        None
     }
 }
 
@@ -186,111 +191,12 @@ fn release(py: Python<'_>, message: &Message) -> PyResult<()> {
     engine.finish(py, core)
 }
 
-/// Gives a message to an async handler.
-pub(crate) fn begin_message(
-    engine: &Bound<'_, Engine>,
-    handler: &Arc<Handler>,
-    message: &Bound<'_, Message>,
-) -> PyResult<()> {
-    let job = Job::Message(message.clone().unbind());
-    if begin(
-        engine,
-        handler,
-        job,
-        message.as_any(),
-        key_of(message.get()),
-    )? {
-        return Ok(());
-    }
-    message.get().fault(engine.py(), &too_many())?;
-    release(engine.py(), message.get())
+pub(crate) fn cancelled_fault() -> Fault {
+    Fault::new(FaultCode::Cancelled, Retry::Unknown, "cancelled")
 }
 
-/// Gives a stream to its handler.
-pub(crate) fn begin_stream(
-    engine: &Bound<'_, Engine>,
-    handler: &Arc<Handler>,
-    stream: &Bound<'_, StreamCore>,
-) -> PyResult<()> {
-    let job = Job::Stream(stream.clone().unbind());
-    if begin(engine, handler, job, stream.as_any(), None)? {
-        return Ok(());
-    }
-    stream.get().reset(engine.py(), &too_many())
-}
-
-fn too_many() -> Fault {
-    Fault::new(
-        FaultCode::Overloaded,
-        Retry::NotStarted,
-        "too many handlers are running",
-    )
-}
-
-/// Starts a job in an idle task or a new one; `false` if there are too many.
-fn begin(
-    engine: &Bound<'_, Engine>,
-    handler: &Arc<Handler>,
-    job: Job,
-    argument: &Bound<'_, PyAny>,
-    key: Option<(PeerKey, u64)>,
-) -> PyResult<bool> {
-    let py = engine.py();
-    let function = handler.function.bind(py);
-    let mut core = engine.get().lock(py)?;
-    let idle = core.idle_worker();
-    if idle.is_none() && core.workers.count >= WORKERS_MAX {
-        return Ok(false);
-    }
-    let (waiter, worker) = match idle {
-        Some((waiter, worker)) => (Some(waiter), worker),
-        None => (None, new_worker(engine)?),
-    };
-    worker.get().state().job = Some(job);
-    core.workers.count += usize::from(waiter.is_none());
-    let replaced = key.and_then(|key| core.workers.running.insert(key, worker.clone_ref(py)));
-    drop(core);
-    drop(replaced);
-    let host = engine.get().host(py);
-    match waiter {
-        Some(waiter) => {
-            let pair = PyTuple::new(py, [function, argument])?;
-            host.resume(py, &waiter, Ok(pair.into_any().unbind()))?;
-        }
-        None => drop(host.spawn.bind(py).call1((worker, function, argument))?),
-    }
-    Ok(true)
-}
-
-fn new_worker(engine: &Bound<'_, Engine>) -> PyResult<Py<Worker>> {
-    let worker = Worker {
-        engine: engine.clone().unbind(),
-        state: Mutex::default(),
-    };
-    Py::new(engine.py(), worker)
-}
-
-/// The caller has given up, or its deadline passed: the handler is cancelled.
-pub(crate) fn cancel(engine: &Bound<'_, Engine>, peer: PeerKey, id: u64) -> PyResult<()> {
-    let py = engine.py();
-    let worker = engine.get().lock(py)?.workers.running.remove(&(peer, id));
-    worker.map_or(Ok(()), |worker| worker.get().cancel(py))
-}
-
-/// The peer is gone: all that ran for it is cancelled.
-pub(crate) fn cancel_all(engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<()> {
-    let py = engine.py();
-    let mut core = engine.get().lock(py)?;
-    let lost: Vec<_> = core
-        .workers
-        .running
-        .extract_if(|(owner, _), _| *owner == peer)
-        .collect();
-    drop(core);
-    for (_, worker) in lost {
-        worker.get().cancel(py)?;
-    }
-    Ok(())
+fn closed_fault() -> Fault {
+    Fault::new(FaultCode::ShuttingDown, Retry::Unknown, "the node closed")
 }
 
 impl StreamCore {
