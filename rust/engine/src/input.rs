@@ -3,7 +3,7 @@
 use ztransport_proto::codec::append;
 use ztransport_proto::connection::Connection;
 use ztransport_proto::event::Event;
-use ztransport_proto::table::Role;
+use ztransport_proto::table::{Role, State};
 
 use crate::batch::{Batch, Notice};
 use crate::error::{Failure, FailureKind};
@@ -218,13 +218,8 @@ impl Engine {
         if batch.events.is_empty() {
             return;
         }
-        if let Some(greeted) = batch
-            .events
-            .iter()
-            .position(|event| *event == Event::Greeted)
-        {
-            batch.events.remove(greeted);
-            self.greeted(slot, batch);
+        if self.links.get(slot).is_some_and(|link| !link.greeted) {
+            self.take_greeting(slot, batch);
         }
         let Some(peer) = self.links.get(slot).and_then(|link| link.peer) else {
             batch.events.clear();
@@ -244,11 +239,27 @@ impl Engine {
         (entry.key, node.unwrap_or_default())
     }
 
+    /// The greeting is the engine's own business: it makes the peer.
+    fn take_greeting(&mut self, slot: usize, batch: &mut Batch) {
+        let greeting = batch
+            .events
+            .iter()
+            .position(|event| *event == Event::Greeted);
+        if let Some(greeting) = greeting {
+            batch.events.remove(greeting);
+            self.greeted(slot, batch);
+        }
+    }
+
     /// A peer that says GOAWAY waits for us to close: that way no call of ours can cross its end.
     fn note_goaway(&mut self, slot: usize, batch: &Batch) {
         let goaway = |event: &Event| matches!(event, Event::GoAway { .. });
         let link = &mut self.links[slot];
-        if !link.leaving && batch.events.iter().any(goaway) {
+        let draining = link
+            .codec
+            .as_ref()
+            .is_some_and(|codec| codec.state() == State::Draining);
+        if draining && !link.leaving && batch.events.iter().any(goaway) {
             link.leaving = true;
             let text = "the peer is shutting down";
             link.failure = Some(Failure::new(FailureKind::ShuttingDown, text));

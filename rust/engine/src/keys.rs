@@ -17,19 +17,3 @@ pub struct NodeKey {
 /// A call that was sent or is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallId(pub(crate) Option<u64>);
-
-impl PeerKey {
-    /// The key as one number, for tables outside of the engine.
-    #[must_use]
-    pub fn as_u64(self) -> u64 {
-        u64::from(self.serial) << 32 | u64::from(self.slot)
-    }
-}
-
-impl NodeKey {
-    /// The key as one number, for tables outside of the engine.
-    #[must_use]
-    pub fn as_u64(self) -> u64 {
-        u64::from(self.serial) << 32 | u64::from(self.slot)
-    }
-}
