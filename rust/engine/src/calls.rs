@@ -123,6 +123,9 @@ impl Engine {
             self.flush_link(slot);
         } else {
             self.mark_dirty(slot);
+            if !self.turn.active && self.has_aged_output() {
+                self.flush();
+            }
         }
         self.schedule_link(slot);
     }

@@ -10,8 +10,9 @@ pub const TURN_MESSAGES_MAX: usize = 4_096;
 pub const BATCH_MESSAGES_MAX: usize = 1_024;
 /// Length of one turn.
 pub const TURN_NANOS_MAX: u64 = 2_000_000;
-/// Age at which output is written without waiting for the end of the turn.
-pub const OUTPUT_AGE_NANOS_MAX: u64 = 500_000;
+/// Age at which output is written without waiting for the end of the turn: the peer works on the
+/// first messages while the next are made.
+pub const OUTPUT_AGE_NANOS_MAX: u64 = 80_000;
 /// Output of one connection at which it is written in mid-turn.
 pub const OUTPUT_BYTES_MID_TURN: usize = 64 * 1024;
 /// Bytes sealed ahead of the socket: what is sealed cannot be overtaken by a control frame.

@@ -184,10 +184,12 @@ impl Engine {
 
     /// Whether output has waited for longer than a turn should keep it.
     pub fn flush_overdue(&mut self) -> bool {
-        let Some(since) = self.dirty_since else {
-            return false;
-        };
         self.now = self.timer.now();
-        self.now.saturating_since(since) > OUTPUT_AGE_NANOS_MAX
+        self.has_aged_output()
+    }
+
+    pub(crate) fn has_aged_output(&self) -> bool {
+        self.dirty_since
+            .is_some_and(|since| self.now.saturating_since(since) > OUTPUT_AGE_NANOS_MAX)
     }
 }

@@ -20,7 +20,7 @@ use crate::routes::{Handler, Route};
 use crate::{convert, peers, pool, streams};
 
 /// How often, between handlers, the age of the output is looked at.
-const OVERDUE_CHECK: Duration = Duration::from_micros(250);
+const OVERDUE_CHECK: Duration = Duration::from_micros(40);
 
 /// Runs one turn and writes what it produced. `True` if there is more to do.
 pub(crate) fn turn(engine: &Bound<'_, Engine>) -> PyResult<bool> {
