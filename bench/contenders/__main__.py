@@ -36,6 +36,9 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--placements", type=_names((CROSS, SAME, SPIN)), default=[CROSS, SAME, SPIN]
     )
+    parser.add_argument(
+        "--realtime", action="store_true", help="run the roles at SCHED_FIFO, before all others"
+    )
     parser.add_argument("--seed", type=int, default=None, help="order of the cells")
     parser.add_argument("--record", type=Path, default=None, help="where to write the JSON record")
     return parser.parse_args(given)
@@ -67,7 +70,7 @@ def _measure(options: argparse.Namespace, seed: int) -> Results:
         where = f"round {number + 1}/{options.rounds}, {index + 1}/{len(cells)}"
         _progress(f"{where}: {cell.contender} {cell.work} {cell.security} {cell.placement}")
 
-    with Stage() as stage:
+    with Stage(realtime=options.realtime) as stage:
         results = run(
             cells, options.rounds, seed, lambda cell: stage.measure(cell, options.seconds), tell
         )
@@ -138,7 +141,13 @@ def _body(results: Results, options: argparse.Namespace) -> dict[str, object]:
         for cell, found in results.samples.items()
     ]
     shown = [asdict(line) for line in lines.lines(results)]
-    return {"seconds": options.seconds, "rounds": options.rounds, "cells": samples, "lines": shown}
+    return {
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        "realtime": options.realtime,
+        "cells": samples,
+        "lines": shown,
+    }
 
 
 def main(given: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -12,9 +13,10 @@ from typing import Self
 from bench.contenders.protocol import IDLE, Config, Sample, write_trust
 from ztransport import certs
 from ztransport.bench import environment
-from ztransport.bench.processes import Role, port_of
+from ztransport.bench.processes import BenchError, Role, port_of
 
 SERVER_CORE = 0
+FIFO_PRIORITY = 10
 CROSS, SAME, SPIN = "cross", "same", "spin"
 CLIENT_CORES = {CROSS: 1, SAME: 0, SPIN: 1}
 
@@ -32,7 +34,8 @@ class Cell:
 class Stage:
     """All processes of one run; leaving it ends them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, realtime: bool = False) -> None:
+        self._realtime = realtime
         self._directory = tempfile.TemporaryDirectory(prefix="ztransport-contenders-")
         self._path = Path(self._directory.name)
         self._secured = _issue(self._path)
@@ -56,6 +59,9 @@ class Stage:
         driver = self._driver(cell.contender)
         environment.pin(server.pid, SERVER_CORE)
         environment.pin(driver.pid, CLIENT_CORES[cell.placement])
+        if self._realtime:
+            _prefer(server.pid)
+            _prefer(driver.pid)
         told = replace(config, port=port, work=cell.work, seconds=seconds, server_pid=server.pid)
         sample = Sample(**driver.ask(asdict(told)))
         if fresh:
@@ -86,6 +92,15 @@ class Stage:
         command = [sys.executable, "-m", "bench.contenders.role", role, contender]
         errors = self._path / f"{contender}-{role}.err"
         return Role(title, [*command, json.dumps(asdict(config))], errors)
+
+
+def _prefer(pid: int) -> None:
+    """Keep other processes of the machine off a role's core while the role wants it."""
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+    except PermissionError:
+        raise BenchError("--realtime needs the right to set priorities: leave it out") from None
 
 
 def _issue(directory: Path) -> Config:

@@ -14,7 +14,7 @@ pub const TURN_NANOS_MAX: u64 = 2_000_000;
 /// first messages while the next are made.
 pub const OUTPUT_AGE_NANOS_MAX: u64 = 80_000;
 /// Output of one connection at which it is written in mid-turn.
-pub const OUTPUT_BYTES_MID_TURN: usize = 64 * 1024;
+pub const OUTPUT_BYTES_MID_TURN: usize = 128 * 1024;
 /// Bytes sealed ahead of the socket: what is sealed cannot be overtaken by a control frame.
 pub const SEAL_AHEAD_BYTES_MAX: usize = 128 * 1024;
 /// Unsent bytes the kernel keeps before it stops calling the socket writable.
