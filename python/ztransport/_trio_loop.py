@@ -197,6 +197,8 @@ class Loop:
 
     async def _spin(self) -> bool:
         """Look for work while no other task has any."""
+        # Trio draws the order within a pass: after two, all that the turn resumed has run.
+        await checkpoint()
         await checkpoint()
         self.engine.flush()
         # The flusher may be awake, with nothing left to do.
