@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
-use std::thread::ThreadId;
 use std::time::Instant;
 
 use pyo3::prelude::*;
@@ -45,7 +44,7 @@ pub(crate) struct Core {
 pub(crate) struct Engine {
     core: Mutex<Core>,
     host: Py<Host>,
-    thread: ThreadId,
+    thread: usize,
     forks: u32,
     descriptor: RawFd,
     /// Grows whenever a handler or a subscription comes or goes.
@@ -136,7 +135,7 @@ impl Engine {
         Engine {
             core: Mutex::new(core),
             host,
-            thread: std::thread::current().id(),
+            thread: this_thread(),
             forks: FORKS.load(Ordering::Relaxed),
             descriptor,
             generation: AtomicU64::new(0),
@@ -158,7 +157,7 @@ impl Engine {
             return Err(errors::error(py, "UsedAfterFork", text, None));
         }
         match self.core.try_lock() {
-            _ if self.thread != std::thread::current().id() => Err(wrong_thread(py)),
+            _ if self.thread != this_thread() => Err(wrong_thread(py)),
             Ok(core) => Ok(core),
             Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => Err(wrong_thread(py)),
@@ -229,6 +228,13 @@ impl Core {
             self.engine.cancel(peer, call, token);
         }
     }
+}
+
+/// A number no other living thread has: the address of something of its own.
+#[inline]
+fn this_thread() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| std::ptr::from_ref(here) as usize)
 }
 
 #[cold]

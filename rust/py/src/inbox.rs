@@ -218,6 +218,13 @@ impl Run {
         self.items.is_empty()
     }
 
+    /// Whether the next payload of a subject goes where the last one did. Nothing of Python runs
+    /// within a run, so nobody can have unsubscribed meanwhile.
+    #[inline]
+    pub(crate) fn takes_payloads_of(&self, subject: u16) -> bool {
+        self.payloads_only && self.subject == subject && !self.items.is_empty()
+    }
+
     #[inline]
     pub(crate) fn continues(&self, inbox: &Arc<Py<Inbox>>, subject: u16) -> bool {
         self.subject == subject

@@ -19,6 +19,11 @@ impl<'py> Turn<'_, 'py> {
         let number = envelope.number;
         let metadata_bytes = envelope.metadata.as_ref().map_or(0, |block| block.len());
         let bytes = (payload.len() + metadata_bytes) as u64;
+        if self.run.takes_payloads_of(number) {
+            let payload = PyBytes::new(self.py, batch.bytes(payload));
+            self.run.push(payload.into_any().unbind(), bytes);
+            return Ok(());
+        }
         let Some(route) = self.route(number)? else {
             return Ok(());
         };
