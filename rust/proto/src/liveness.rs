@@ -24,8 +24,6 @@ pub(crate) struct Liveness {
     /// Bytes of the last input that were not consumed: seeing them again is no news.
     leftover: usize,
     partial: Option<Partial>,
-    /// Since when the driver does not read.
-    paused: Option<Time>,
     ping_at: Time,
     ping: Option<(u64, Time)>,
     pings: u64,
@@ -46,7 +44,6 @@ impl Liveness {
             heard: now,
             leftover: 0,
             partial: None,
-            paused: None,
             ping_at: now,
             ping: None,
             pings: 0,
@@ -92,25 +89,6 @@ impl Liveness {
         (self.ended, self.partial, self.hello_by) = (true, None, None);
     }
 
-    /// The driver stops or resumes reading. Returns for how long it did not.
-    pub(crate) fn pause(&mut self, now: Time, paused: bool) -> u64 {
-        match (self.paused, paused) {
-            (None, true) => self.paused = Some(now),
-            (Some(since), false) => {
-                self.paused = None;
-                return now.saturating_since(since);
-            }
-            _ => {}
-        }
-        0
-    }
-
-    /// Whether the driver does not read.
-    #[must_use]
-    pub(crate) const fn is_paused(&self) -> bool {
-        self.paused.is_some()
-    }
-
     /// The last `nanos` were not the peer's.
     pub(crate) fn forgive(&mut self, nanos: u64, now: Time) {
         self.heard = self.heard.after_nanos(nanos).min(now);
@@ -123,7 +101,7 @@ impl Liveness {
     /// The next time at which something here is due.
     #[must_use]
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        if self.ended || self.paused.is_some() {
+        if self.ended {
             return None;
         }
         let partial = self
@@ -141,7 +119,7 @@ impl Liveness {
 
     /// Ends in an error when the peer is silent or slow.
     pub(crate) fn check(&self, now: Time) -> Result<(), Error> {
-        if self.ended || self.paused.is_some() {
+        if self.ended {
             return Ok(());
         }
         if self.hello_by.is_some_and(|by| by <= now) {
@@ -163,7 +141,7 @@ impl Liveness {
     /// Whether the time between two pings has passed. The caller then asks for the ping to send.
     #[must_use]
     pub(crate) fn is_ping_due(&self, now: Time) -> bool {
-        let watched = self.hello_by.is_none() && !self.ended && self.paused.is_none();
+        let watched = self.hello_by.is_none() && !self.ended;
         watched && self.ping_at <= now
     }
 

@@ -41,11 +41,7 @@ impl Connection {
 
     fn check_peer(&mut self, now: Time) -> Result<(), Error> {
         self.liveness.check(now)?;
-        if self.liveness.is_paused() {
-            Ok(())
-        } else {
-            self.assembly.check_pace(now)
-        }
+        self.assembly.check_pace(now)
     }
 
     fn do_what_is_due(&mut self, events: &mut Vec<Event>) {
@@ -92,24 +88,13 @@ impl Connection {
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        let assembly = self
-            .assembly
-            .next_deadline()
-            .filter(|_| !self.liveness.is_paused());
         let deadlines = [
             self.liveness.next_deadline(),
-            assembly,
+            self.assembly.next_deadline(),
             self.asked.next_deadline(),
             self.taken.next_deadline(),
             self.room.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
-    }
-
-    /// The driver stops or resumes reading: while it does not read, the peer is neither silent nor
-    /// slow.
-    pub fn set_input_paused(&mut self, now: Time, paused: bool) {
-        let nanos = self.liveness.pause(now, paused);
-        self.forgive(nanos, now);
     }
 }

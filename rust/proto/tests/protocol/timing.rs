@@ -223,20 +223,6 @@ fn t29_a_driver_that_stood_still_disconnects_nobody() {
 }
 
 #[test]
-fn w_49_a_pause_is_not_held_against_the_peer() {
-    let mut pair = Pair::new(Limits::default());
-    pair.acceptor.connection.set_input_paused(pair.now, true);
-    let paused = at(100_000);
-    assert_eq!(run(&mut pair.acceptor, paused), Ok(()));
-    pair.acceptor.connection.set_input_paused(paused, false);
-    assert_eq!(run(&mut pair.acceptor, at(114_999)), Ok(()));
-    assert_eq!(
-        run(&mut pair.acceptor, at(200_000)),
-        Err((at(115_000), "silent"))
-    );
-}
-
-#[test]
 fn w_53_an_idle_connection_holds_little_memory() {
     let mut pair = Pair::with_subject(Limits::default());
     for token in 0..100 {
