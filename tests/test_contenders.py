@@ -58,7 +58,9 @@ def test_a_round_holds_each_cell_once() -> None:
     assert Cell("trio", IDLE, rounds.TLS, CROSS) not in cells
     spinning = {cell.contender for cell in cells if cell.placement == SPIN}
     assert spinning == {*rounds.ZT_PYTHON, rounds.ZT_RUST}
-    for contender in rounds.CONTENDERS:
+    alone = [cell for cell in cells if cell.contender == rounds.TRIO_ALONE]
+    assert alone == [Cell(rounds.TRIO_ALONE, CALLS, rounds.TLS, CROSS)]
+    for contender in (*rounds.OTHERS, *rounds.ZT_PYTHON, rounds.ZT_RUST):
         for security in (rounds.TLS, rounds.PLAIN):
             assert {Cell(contender, work, security, CROSS) for work in WORKS} <= set(cells)
 

@@ -27,7 +27,7 @@ from bench.contenders.protocol import (
     ONEWAY_4K,
     PING,
 )
-from bench.contenders.rounds import OTHERS, PLAIN, TLS, Results
+from bench.contenders.rounds import OTHERS, PLAIN, TLS, TRIO_ALONE, Results
 from ztransport.bench.report import quantity
 
 STREAMS = ("trio", "asyncio", "uvloop")
@@ -103,10 +103,11 @@ def _against_best(
 def _calls(results: Results) -> Iterator[Line]:
     cell = _cell(CALLS)
     yield from _against_best(results, "request/reply × 64", cell, OTHERS, 3.5, 260e3)
-    share = results.ratio(cell, _cell(CALLS, "zt-rust"))
-    if share is not None:
-        ceiling = quantity(results.rate(_cell(CALLS, "zt-rust")), "/s")
-        yield Line("  share of Rust to Rust", "reported", ceiling, f"{share:.2f}", None)
+    for what, ceiling in (("Rust to Rust", "zt-rust"), ("Trio alone", TRIO_ALONE)):
+        share = results.ratio(cell, _cell(CALLS, ceiling))
+        if share is not None:
+            rate = quantity(results.rate(_cell(CALLS, ceiling)), "/s")
+            yield Line(f"  share of {what}", "reported", rate, f"{share:.2f}", None)
     yield from _floor(results, "  under uvloop", _cell(CALLS, UVLOOP), 300e3)
 
 

@@ -26,6 +26,7 @@ MODULES = {
     "zt-asyncio": "zt_asyncio",
     "zt-uvloop": "zt_uvloop",
     "zt-rust": "zt_rust",
+    "trio-alone": "trio_alone",
 }
 
 

@@ -22,8 +22,9 @@ from bench.contenders.protocol import (
 TLS, PLAIN = "tls", "plain"
 ZT_PYTHON = ("zt-trio", "zt-asyncio", "zt-uvloop")
 ZT_RUST = "zt-rust"
+TRIO_ALONE = "trio-alone"
 OTHERS = ("trio", "asyncio", "uvloop", "aiofastnet")
-CONTENDERS = (*OTHERS, *ZT_PYTHON, ZT_RUST)
+CONTENDERS = (*OTHERS, *ZT_PYTHON, ZT_RUST, TRIO_ALONE)
 PLACED_WORKS = (PING, CALLS)
 PLAIN_LINE_WORKS = (CALLS_4K, ONEWAY_4K)
 
@@ -47,12 +48,16 @@ def plan(contenders: Iterable[str], works: Iterable[str]) -> list[Cell]:
 def _ways(contender: str, work: str) -> Iterator[tuple[str, str]]:
     if work in LINE_WORKS and contender != "zt-trio":
         return
+    if contender == TRIO_ALONE and work != CALLS:
+        return
     yield TLS, CROSS
+    if contender == TRIO_ALONE:
+        return
     if work in WORKS or work in PLAIN_LINE_WORKS:
         yield PLAIN, CROSS
     if work in PLACED_WORKS:
         yield TLS, SAME
-        if contender not in OTHERS:
+        if contender in (*ZT_PYTHON, ZT_RUST):
             yield TLS, SPIN
 
 
