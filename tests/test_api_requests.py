@@ -237,6 +237,26 @@ def test_a_batch_comes_back_in_order_with_errors_in_place(face: Face) -> None:
 
 
 @every_face
+def test_calls_beyond_what_may_wait_are_refused_and_safe_to_repeat(face: Face) -> None:
+    window, waiting = 64, 2
+    limits = face.zt.Limits
+
+    async def main() -> None:
+        async with open_node(face, limits=limits(request_window_count=window)) as server:
+            server.handle("s", lambda message: message.payload)
+            async with open_node(face, None, limits=limits(pending_calls_max=waiting)) as client:
+                peer = await client.connect(server.address)
+                payloads = [b"%d" % number for number in range(window + waiting + 1)]
+                replies = await peer.request_many("s", payloads)
+                assert replies[:-1] == payloads[:-1]
+                assert isinstance(replies[-1], face.zt.Overloaded)
+                assert replies[-1].retry_safe
+                assert "pending_calls_max" in str(replies[-1])
+
+    face.run(main)
+
+
+@every_face
 def test_what_a_batch_cannot_send_is_an_error_in_its_place(face: Face) -> None:
     async def main() -> None:
         async with pair(face) as (server, peer):

@@ -315,3 +315,151 @@ def test_many_streams_at_once(face: Face) -> None:
             assert peer.statistics().streams_open <= 50
 
     face.run(main)
+
+
+@every_face
+def test_what_is_held_is_acknowledged_by_hand(face: Face) -> None:
+    async def main() -> None:
+        held, go_on = face.Event(), face.Event()
+
+        async def handler(stream: Any) -> None:
+            taken = 0
+            async for batch in stream.batches(hold=True):
+                taken += len(batch)
+                if taken == 10:
+                    stream.acknowledge(4)
+                    held.set()
+                    await go_on.wait()
+                    with pytest.raises(face.zt.ConfigurationError, match="10 were taken"):
+                        stream.acknowledge(11)
+                    for count in (4, 3, 10, 10):
+                        stream.acknowledge(count)
+
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            async with peer.open_stream("jobs") as stream:
+                await stream.send_many([b"x" * size for size in range(1, 11)])
+                await held.wait()
+                await stream.acknowledged(4)
+                assert stream.acknowledged_count == 4
+                go_on.set()
+                await stream.acknowledged(10)
+                stream.finish()
+                assert [chunk async for chunk in stream] == []
+
+    face.run(main)
+
+
+@every_face
+def test_what_is_held_keeps_the_window_closed(face: Face) -> None:
+    async def main() -> None:
+        taken: list[bytes] = []
+        full = face.Event()
+
+        async def handler(stream: Any) -> None:
+            async for batch in stream.batches(hold=True):
+                taken.extend(batch)
+                if len(taken) == 64:
+                    full.set()
+                if len(taken) > 64:
+                    stream.acknowledge(len(taken))
+
+        async with open_node(face, limits=face.zt.Limits(stream_window_count=64)) as server:
+            server.handle_stream("jobs", handler)
+            async with open_node(face, None) as client:
+                peer = await client.connect(server.address)
+                async with peer.open_stream("jobs") as stream:
+                    messages = [b"%d" % number for number in range(65)]
+                    assert stream.send_many_nowait(messages) == 64
+                    await full.wait()
+                    assert (stream.acknowledged_count, len(taken)) == (0, 64)
+                    assert stream.send_many_nowait(messages[64:]) == 0
+
+    face.run(main)
+
+
+@every_face
+def test_a_stream_left_with_messages_held_is_reset_and_lies_about_none(face: Face) -> None:
+    async def handler(stream: Any) -> None:
+        async for _ in stream.batches(hold=True):
+            return
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            async with peer.open_stream("jobs") as stream:
+                await stream.send_many([b"1", b"2", b"3"])
+                with pytest.raises(face.zt.Error):
+                    await stream.acknowledged(1)
+                assert stream.acknowledged_count == 0
+
+    face.run(main)
+
+
+@every_face
+def test_what_was_acknowledged_before_a_refusal_is_known_exactly(face: Face) -> None:
+    async def handler(stream: Any) -> None:
+        async for _ in stream.batches(hold=True):
+            stream.acknowledge(2)
+            raise face.zt.Overloaded("no room for the third")
+
+    async def main() -> None:
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            async with peer.open_stream("jobs") as stream:
+                await stream.send_many([b"1", b"2", b"3"])
+                with pytest.raises(face.zt.Overloaded, match="third"):
+                    await stream.acknowledged(3)
+                assert stream.acknowledged_count == 2
+
+    face.run(main)
+
+
+@every_face
+def test_sending_as_many_as_there_is_room_for(face: Face) -> None:
+    sent = [b"%d" % number for number in range(200)]
+
+    async def main() -> None:
+        async def handler(stream: Any) -> None:
+            count, rooms = 0, 0
+            while count < len(sent):
+                count += stream.send_many_nowait(sent[count:])
+                rooms += 1
+                await stream.wait_room()
+            assert rooms > 1
+
+        async with open_node(face) as server:
+            server.handle_stream("jobs", handler)
+            limits = face.zt.Limits(stream_window_count=64)
+            async with open_node(face, None, limits=limits) as client:
+                peer = await client.connect(server.address)
+                async with peer.open_stream("jobs") as stream:
+                    assert [chunk async for chunk in stream] == sent
+
+    face.run(main)
+
+
+@every_face
+def test_acknowledgements_are_told_however_late_one_asks(face: Face) -> None:
+    async def main() -> None:
+        go_on = face.Event()
+
+        async def handler(stream: Any) -> None:
+            async for batch in stream.batches(hold=True):
+                stream.acknowledge(1)
+                if b"2" in batch:
+                    await go_on.wait()
+                    stream.acknowledge(2)
+
+        async with pair(face) as (server, peer):
+            server.handle_stream("jobs", handler)
+            async with peer.open_stream("jobs") as stream:
+                await stream.send(b"1")
+                await stream.acknowledged(1)
+                counts = stream.acknowledgements()
+                assert await counts.__anext__() == 1
+                await stream.send(b"2")
+                go_on.set()
+                assert await counts.__anext__() == 2
+
+    face.run(main)

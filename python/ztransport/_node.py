@@ -70,7 +70,8 @@ class Peer(Link, Waits):
         dropped. Whether the handler had done its work is not known then.
 
         Raises `DeadlineExceeded`, `ConnectionLost`, or what the peer answered: `NoHandler`,
-        `HandlerFailure`, `Rejected`, `NotAuthorized`, `Overloaded`, `ShuttingDown`.
+        `HandlerFailure`, `Rejected`, `NotAuthorized`, `Overloaded`, `ShuttingDown`. `Overloaded`
+        is raised here if too many calls wait for the peer already (`Limits.pending_calls_max`).
         """
 
     async def request_many(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -77,9 +78,15 @@ class Stream(StreamCore, Waits):
             await self._wait(self._readable())
         return chunk
 
-    def batches(self) -> Batches[bytes]:
-        """Iterate over lists of all messages that have arrived, which is cheaper."""
-        return Batches(self._batch, self._readable, self._wait)
+    def batches(self, *, hold: bool = False) -> Batches[bytes]:
+        """Iterate over lists of all messages that have arrived, which is cheaper.
+
+        With ``hold`` asking for more acknowledges nothing: `acknowledge` does, once the messages
+        are where they are safe. The peer's window bounds what is held; a stream that is left with
+        messages held is reset.
+        """
+        take = functools.partial(self._batch, hold)
+        return Batches(take, self._readable, self._wait)
 
     async def send(self, payload: Payload) -> None:
         """Send a message, waiting for room if there is none.
@@ -98,8 +105,15 @@ class Stream(StreamCore, Waits):
         while (sent := self._send_many(items, sent)) < len(items):
             await self.wait_room()
 
+    def send_many_nowait(self, payloads: list[bytes] | list[Payload]) -> int:
+        """Send messages in order while there is room; return how many were sent.
+
+        After fewer than all of them, `wait_room` waits for room.
+        """
+        return self._send_many(payloads, 0)
+
     async def wait_room(self) -> None:
-        """Wait until a message may be sent again after `WouldBlock`. Cancelling has no effect."""
+        """Wait until a message may be sent again after a refusal. Cancelling has no effect."""
         if (waiter := self._room()) is not None:
             await self._wait(waiter)
 
@@ -119,9 +133,31 @@ class Stream(StreamCore, Waits):
         while (waiter := self._acknowledged(count)) is not None:
             await self._wait(waiter)
 
+    def acknowledgements(self) -> Acknowledgements:
+        """Iterate over how many messages the peer has consumed, each time it is more."""
+        return Acknowledgements(self)
+
     async def aclose(self) -> None:
         """Leave the stream as the end of its block does."""
         self._leave()
+
+
+class Acknowledgements:
+    """An asynchronous iterator over a growing count. It misses none, however late it begins."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._count = 0
+
+    def __aiter__(self) -> Self:
+        """Iterate over the counts."""
+        return self
+
+    async def __anext__(self) -> int:
+        """Return the next count. Cancelled while it waits, it has taken none."""
+        await self._stream.acknowledged(self._count + 1)
+        self._count = self._stream.acknowledged_count
+        return self._count
 
 
 Item = TypeVar("Item")

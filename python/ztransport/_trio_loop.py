@@ -70,6 +70,12 @@ class Peer(Waits, _node.Peer):
 
     _stream_class = Stream
 
+    if TYPE_CHECKING:
+
+        def open_stream(
+            self, subject: str, payload: Payload = b"", *, metadata: Metadata | None = None
+        ) -> Stream: ...
+
     async def request(
         self,
         subject: str,

@@ -1,7 +1,7 @@
 # ruff: noqa: PYI021 - the stub is where the docstrings live.
 """The engine as Python sees it. The faces derive their classes from the ones here."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self, final
 
@@ -10,6 +10,7 @@ from typing_extensions import disjoint_base
 __all__ = [
     "Count",
     "Engine",
+    "Histogram",
     "Host",
     "Inbox",
     "Link",
@@ -26,10 +27,63 @@ __all__ = [
     "Waiter",
     "Worker",
     "limit_defaults",
+    "run_generator",
+    "run_relay",
 ]
 
 def limit_defaults() -> dict[str, int]:
     """Return every limit of a node and its default."""
+
+def run_generator() -> None:
+    """Measure the windows that standard input asks for, until it ends.
+
+    One JSON line asks for a window; one line says that it has begun, one that it has ended, and
+    one is its result. The interpreter lock is free all the while. `OSError` if a line cannot be
+    read or written, or is longer than 64 KiB.
+    """
+
+def run_relay(legs: Sequence[tuple[int, int, Material | None]], delay_us: int = 0) -> None:
+    """Relay TCP between ports of the loopback interface until the process is ended.
+
+    A leg is its port, the port upstream, and the material with which TLS ends here, or None. What
+    goes upstream is held back for `delay_us` microseconds. The interpreter lock is free all the
+    while. `OSError` if a port cannot be had.
+    """
+
+@final
+class Histogram:
+    """Counts of values in nanoseconds, 0 to an hour, with three significant digits.
+
+    An HdrHistogram: a value counts as the greatest that its first three digits stand for, so a
+    quantile is at most 0.1 % above the exact one.
+    """
+
+    def __new__(cls, values: Sequence[int]) -> Self:
+        """Count `values`: `ValueError` for one above an hour, `OverflowError` below 0."""
+    @staticmethod
+    def decode(data: bytes) -> Histogram:
+        """Read HdrHistogram's V2 encoding, compressed or not; `ValueError` for other bytes."""
+    def encode(self) -> bytes:
+        """Return the compressed V2 encoding, from which `decode` makes an equal histogram."""
+    def merge(self, other: Histogram) -> Histogram:
+        """Return a new histogram that counts the values of both."""
+    @property
+    def count(self) -> int:
+        """Values counted."""
+    @property
+    def mean(self) -> float:
+        """Their mean in nanoseconds; 0 if there are none."""
+    @property
+    def max(self) -> int:
+        """The greatest in nanoseconds; 0 if there are none."""
+    def value_at(self, quantile: float) -> int:
+        """Return the value in nanoseconds that a share of `quantile` does not exceed.
+
+        0 if nothing is counted; `ValueError` for a quantile that is not 0 to 1.
+        """
+    def curve(self, points: Sequence[float]) -> list[int]:
+        """Return `value_at` of every one of `points`."""
+    def __eq__(self, other: object, /) -> bool: ...
 
 @final
 class Host:
@@ -273,10 +327,19 @@ class StreamCore:
     def send_nowait(self, payload: bytes | bytearray | memoryview) -> None:
         """Send a message now. Raises `WouldBlock` when there is no room; nothing is sent then."""
     def _open(self) -> None: ...
-    def _send_many(self, payloads: list[bytes | bytearray | memoryview], start: int) -> int: ...
+    def _send_many(
+        self, payloads: list[bytes] | list[bytes | bytearray | memoryview], start: int
+    ) -> int: ...
     def _finish(self) -> None: ...
+    def acknowledge(self, count: int) -> None:
+        """Say that ``count`` of the peer's messages, from the first, are consumed.
+
+        For messages taken with ``batches(hold=True)``: the peer learns of it at once, and gets its
+        credit back. A count that was told before means nothing; one beyond what was taken raises
+        `ConfigurationError`. Of a stream that has ended nobody is told.
+        """
     def _next(self) -> bytes | None: ...
-    def _batch(self) -> list[bytes] | None: ...
+    def _batch(self, hold: bool = False) -> list[bytes] | None: ...
     def _readable(self) -> Waiter: ...
     def _room(self) -> Waiter | None: ...
     def _acknowledged(self, count: int) -> Waiter | None: ...

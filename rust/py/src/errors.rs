@@ -105,6 +105,11 @@ pub(crate) fn refusal(py: Python<'_>, refusal: &Refusal) -> PyErr {
             let text = format!("the message is larger than the {limit} bytes the peer takes");
             error(py, "LimitExceeded", &text, None)
         }
+        // What waits for the peer goes away again; the other limits refuse the same call again.
+        Refusal::Limit(name @ ("pending_calls_max" | "pending_bytes_max")) => {
+            let text = format!("too much waits for the peer: the limit {name} is reached");
+            error(py, "Overloaded", &text, None)
+        }
         Refusal::Limit(name) => error(
             py,
             "LimitExceeded",

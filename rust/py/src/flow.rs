@@ -92,6 +92,7 @@ impl StreamCore {
             return Ok(());
         };
         state.unreported = true;
+        state.consumed += u64::from(count);
         drop(state);
         let mut core = self.engine().lock(py)?;
         core.engine
@@ -153,6 +154,12 @@ impl StreamCore {
 
     pub(crate) fn drop_unread(&self, py: Python<'_>) -> PyResult<()> {
         let mut state = self.state();
+        if !state.held.is_empty() {
+            drop(state);
+            let text = "messages were left without acknowledgement";
+            let why = Fault::new(FaultCode::Cancelled, Retry::Unknown, text);
+            return self.reset(py, &why);
+        }
         let unread = std::mem::take(&mut state.chunks);
         let bytes: u64 = unread
             .iter()

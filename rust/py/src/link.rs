@@ -1,5 +1,6 @@
 //! A peer as Python sees it: what can be asked of it and sent to it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
@@ -57,6 +58,8 @@ pub(crate) struct Link {
     pub(crate) peer: PeerKey,
     pub(crate) node: NodeKey,
     known: Mutex<Known>,
+    /// Whether the peer is connected and has greeted: asked for every message that is routed.
+    up: AtomicBool,
 }
 
 #[pymethods]
@@ -70,6 +73,7 @@ impl Link {
             peer: *peer,
             node: *node,
             known: Mutex::new(Known::default()),
+            up: AtomicBool::new(false),
         }
     }
 
@@ -198,8 +202,8 @@ impl Link {
 
     /// Whether the peer is connected and has greeted.
     #[getter]
-    fn is_up(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.engine.get().lock(py)?.engine.is_up(self.peer))
+    fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
     }
 
     #[getter]
@@ -270,6 +274,11 @@ impl Link {
         if info.is_some() {
             known.info = info;
         }
+    }
+
+    /// Notes that the peer has greeted, or that its connection is gone.
+    pub(crate) fn set_up(&self, up: bool) {
+        self.up.store(up, Ordering::Relaxed);
     }
 
     /// Notes that the peer is gone for good.

@@ -167,6 +167,7 @@ fn up(engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<()> {
         return Ok(());
     };
     entry.link.get().learn(info);
+    entry.link.get().set_up(true);
     let waiting = core.waiters.take_signals(&mut entry.opening);
     drop(guard);
     engine.get().resume_all(py, waiting)?;
@@ -177,10 +178,10 @@ fn up(engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<()> {
 fn down(engine: &Bound<'_, Engine>, peer: PeerKey, error: Option<&Failure>) -> PyResult<()> {
     let py = engine.py();
     let mut core = engine.get().lock(py)?;
-    let stale = core
-        .peers
-        .get_mut(&peer)
-        .map(|entry| std::mem::take(&mut entry.routes));
+    let stale = core.peers.get_mut(&peer).map(|entry| {
+        entry.link.get().set_up(false);
+        std::mem::take(&mut entry.routes)
+    });
     drop(core);
     drop(stale);
     streams::lose_all(engine, peer, error)?;

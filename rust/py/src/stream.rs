@@ -19,6 +19,10 @@ pub(crate) struct State {
     pub(crate) chunks: VecDeque<Py<PyBytes>>,
     /// Messages and bytes that were handed out and not given back as credit yet.
     pub(crate) taken: (u32, u64),
+    /// Lengths of the messages that were handed out to be acknowledged by the user.
+    pub(crate) held: VecDeque<usize>,
+    /// Messages that were given back.
+    pub(crate) consumed: u64,
     /// Whether the peer may not know yet of all that was given back.
     pub(crate) unreported: bool,
     /// The peer sends no more.
@@ -165,21 +169,45 @@ impl StreamCore {
         Ok(Some(chunk))
     }
 
-    /// All messages that wait; none if there are none yet.
-    fn _batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+    /// All messages that wait; none if there are none yet. Those to `hold` are not acknowledged
+    /// by taking more.
+    #[pyo3(signature = (hold = false))]
+    fn _batch<'py>(&self, py: Python<'py>, hold: bool) -> PyResult<Option<Bound<'py, PyList>>> {
         self.give_back(py)?;
         let mut state = self.state();
         if state.chunks.is_empty() {
             return end(py, &state).map(|()| None);
         }
         let chunks = std::mem::take(&mut state.chunks);
-        let bytes = chunks
-            .iter()
-            .map(|chunk| chunk.bind(py).as_bytes().len() as u64)
-            .sum();
-        state.taken = (chunks.len() as u32, bytes);
+        let lengths = chunks.iter().map(|chunk| chunk.bind(py).as_bytes().len());
+        if hold {
+            state.held.extend(lengths);
+        } else {
+            state.taken = (chunks.len() as u32, lengths.sum::<usize>() as u64);
+        }
         drop(state);
         PyList::new(py, chunks).map(Some)
+    }
+
+    /// Says that the first `count` messages are consumed, of those that were held.
+    #[pyo3(name = "acknowledge")]
+    fn release(&self, py: Python<'_>, count: u64) -> PyResult<()> {
+        let mut state = self.state();
+        if state.id.is_none() {
+            return Err(not_open(py));
+        }
+        let more = count.saturating_sub(state.consumed) as usize;
+        if more > state.held.len() {
+            let held = state.consumed + state.held.len() as u64;
+            let text = format!("cannot acknowledge {count} messages: {held} were taken to hold");
+            return Err(errors::configuration(py, &text));
+        }
+        let bytes: usize = state.held.drain(..more).sum();
+        state.taken.0 += more as u32;
+        state.taken.1 += bytes as u64;
+        drop(state);
+        self.give_back(py)?;
+        self.report_credit(py)
     }
 
     /// What to wait for until there is something to take.
