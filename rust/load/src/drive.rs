@@ -9,8 +9,9 @@ use ztransport_engine::{Batch, Engine, Notice, PeerKey};
 use ztransport_proto::event::{Body, Event};
 use ztransport_proto::limits::FRAGMENT_BYTES_MAX;
 
+use crate::clock::cpu_micros;
 use crate::host::Host;
-use crate::options::Options;
+use crate::options::{CLUSTER, Options};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const LATENCY_NANOS_MAX: u64 = 60_000_000_000;
@@ -34,7 +35,7 @@ struct Driver {
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let work = work(&options.work)?;
-    let mut host = Host::new(options)?;
+    let mut host = Host::new(options.engine(), CLUSTER, options.tls()?)?;
     let connected = host.engine.connect(host.node, &options.address, true);
     connected.map_err(|error| error.to_string())?;
     let mut driver = Driver::new(work)?;
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 }
 
 fn step(host: &mut Host, driver: &mut Driver) -> Result<(), String> {
-    host.turn(&mut |engine, batch| driver.take(engine, batch))?;
+    host.step(&mut |engine, batch| driver.take(engine, batch))?;
     driver.failure.take().map_or(Ok(()), Err)
 }
 
@@ -152,12 +153,6 @@ fn body(payload: &Bytes) -> Body<'_> {
     } else {
         Body::Owned(payload.clone())
     }
-}
-
-/// CPU time of this process so far.
-fn cpu_micros() -> i64 {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    spent.tv_sec * 1_000_000 + spent.tv_nsec / 1_000
 }
 
 fn print(driver: &Driver, seconds: f64, cpu_us: i64) {

@@ -1,10 +1,14 @@
-//! The smallest host loop: wait for the engine's descriptor, take a turn, flush.
+//! The smallest host loop: take a turn, flush, wait for the engine's descriptor.
 
-use rustix::event::{PollFd, PollFlags, poll};
-use ztransport_engine::{Batch, Engine, LinkLimits, NodeKey, NodeSettings, Poll, spin};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ztransport_engine::{Batch, Engine, EngineSettings, LinkLimits, NodeKey, NodeSettings};
+use ztransport_engine::{Poll, spin};
 use ztransport_proto::Limits;
-
-use crate::options::Options;
+use ztransport_tls as tls;
 
 /// An engine with one node.
 pub(crate) struct Host {
@@ -14,14 +18,18 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(options: &Options) -> Result<Host, String> {
-        let mut engine = Engine::new(options.engine()).map_err(|error| error.to_string())?;
+    pub(crate) fn new(
+        engine: EngineSettings,
+        cluster: &str,
+        tls: Option<Arc<tls::Material>>,
+    ) -> Result<Host, String> {
+        let mut engine = Engine::new(engine).map_err(|error| error.to_string())?;
         let settings = NodeSettings {
-            cluster: "bench".to_owned(),
+            cluster: cluster.to_owned(),
             node_id: "load".to_owned(),
             advertise: String::new(),
             limits: Limits::default(),
-            tls: options.tls()?,
+            tls,
             links: LinkLimits::default(),
         };
         let node = engine
@@ -35,35 +43,63 @@ impl Host {
     }
 
     /// Takes one turn and then waits for the next, unless there is more to do.
-    pub(crate) fn turn(&mut self, work: &mut dyn FnMut(&mut Engine, &Batch)) -> Result<(), String> {
-        let poll_again = loop {
-            match self
-                .engine
-                .poll(&mut self.batch)
-                .map_err(|error| error.to_string())?
-            {
-                Poll::Work => work(&mut self.engine, &self.batch),
-                Poll::Yield => break true,
-                Poll::Idle => break false,
-            }
-        };
+    pub(crate) fn step(&mut self, work: &mut dyn FnMut(&mut Engine, &Batch)) -> Result<(), String> {
+        let again = self.turn(work)?;
         self.engine.flush();
-        if !poll_again {
-            self.wait()?;
+        if !again {
+            self.wait(None)?;
         }
         Ok(())
     }
 
-    fn wait(&mut self) -> Result<(), String> {
+    /// Takes one turn without its flush; returns whether there is more to do.
+    pub(crate) fn turn(
+        &mut self,
+        work: &mut dyn FnMut(&mut Engine, &Batch),
+    ) -> Result<bool, String> {
+        loop {
+            let found = self.engine.poll(&mut self.batch);
+            match found.map_err(|error| error.to_string())? {
+                Poll::Work => work(&mut self.engine, &self.batch),
+                Poll::Yield => return Ok(true),
+                Poll::Idle => return Ok(false),
+            }
+        }
+    }
+
+    /// Waits until the engine has work, or for so long; returns whether it has.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<bool, String> {
         let descriptor = self.engine.as_fd();
         if let Some(bound) = self.engine.spin_nanos()
             && spin(descriptor, bound)
         {
-            return Ok(());
+            return Ok(true);
         }
-        match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        match poll(
+            &mut [PollFd::new(&descriptor, PollFlags::IN)],
+            timeout.as_ref(),
+        ) {
+            Ok(count) => Ok(count > 0),
+            Err(rustix::io::Errno::INTR) => Ok(true),
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+impl Drop for Host {
+    /// Tells the peers: a socket that only closes looks like a crash to them.
+    fn drop(&mut self) {
+        self.engine.close_node(self.node);
+    }
+}
+
+/// Makes this thread's waits end when they should: by default the kernel gathers those that end
+/// within 50 microseconds, more than the gap between two sends.
+pub(crate) fn wake_on_time() -> Result<(), String> {
+    rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN))
+        .map_err(|error| format!("the timer's slack cannot be set: {error}"))
 }

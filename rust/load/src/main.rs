@@ -3,19 +3,8 @@
 //! `ztransport-load serve` answers; `ztransport-load drive` asks, and prints one JSON line.
 #![forbid(unsafe_code)]
 
-mod drive;
-mod host;
-mod options;
-mod serve;
-
-use options::Command;
-
 fn main() {
-    let result = options::parse().and_then(|command| match command {
-        Command::Serve(options) => serve::run(&options),
-        Command::Drive(options) => drive::run(&options),
-    });
-    if let Err(text) = result {
+    if let Err(text) = ztransport_load::command() {
         eprintln!("ztransport-load: {text}");
         std::process::exit(2);
     }

@@ -7,6 +7,9 @@ use lexopt::prelude::*;
 use ztransport_engine::{EngineSettings, IdleStrategy};
 use ztransport_tls as tls;
 
+/// The cluster of both sides.
+pub(crate) const CLUSTER: &str = "bench";
+
 /// What to do.
 pub(crate) enum Command {
     Serve(Options),

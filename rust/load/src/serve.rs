@@ -4,17 +4,17 @@ use ztransport_engine::{Batch, Engine};
 use ztransport_proto::event::{Body, Event};
 
 use crate::host::Host;
-use crate::options::Options;
+use crate::options::{CLUSTER, Options};
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
-    let mut host = Host::new(options)?;
+    let mut host = Host::new(options.engine(), CLUSTER, options.tls()?)?;
     let address = host
         .engine
         .listen(host.node, &options.address)
         .map_err(|error| error.to_string())?;
     println!("{{\"address\": \"{address}\"}}");
     loop {
-        host.turn(&mut answer)?;
+        host.step(&mut answer)?;
     }
 }
 

@@ -31,11 +31,19 @@ mod pool;
 mod stream;
 mod streams;
 
+mod generator;
+mod histogram;
+mod relay;
+
 /// The extension module.
 #[pyo3::pymodule(gil_used = false)]
 mod _ztransport {
     #[pymodule_export]
     use crate::core::Engine;
+    #[pymodule_export]
+    use crate::generator::run_generator;
+    #[pymodule_export]
+    use crate::histogram::Histogram;
     #[pymodule_export]
     use crate::hooks::Host;
     #[pymodule_export]
@@ -54,6 +62,8 @@ mod _ztransport {
     use crate::message::Reply;
     #[pymodule_export]
     use crate::node::NodeCore;
+    #[pymodule_export]
+    use crate::relay::run_relay;
     #[pymodule_export]
     use crate::statistics::Count;
     #[pymodule_export]
