@@ -10,6 +10,7 @@ FUZZ_SECONDS ?= 60
 BENCH_ARGS ?=
 CONTENDERS_ARGS ?=
 ABUSE_ARGS ?=
+HONESTY_ARGS ?=
 CARGO_FUZZ_VERSION := 0.13.2
 
 VENV := .venv
@@ -22,7 +23,7 @@ DOCS := docs/_build
 RUST_SOURCES := $(shell find rust -path rust/fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print 2>/dev/null)
 FUZZ_TARGETS = $(patsubst rust/fuzz/fuzz_targets/%.rs,%,$(wildcard rust/fuzz/fuzz_targets/*.rs))
 
-.PHONY: help prerequisites build bench contenders abuse test lint docs fuzz lock clean
+.PHONY: help prerequisites build bench contenders honesty abuse test lint docs fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -44,11 +45,14 @@ $(BUILD_STAMP): $(VENV_STAMP) Cargo.toml Cargo.lock pyproject.toml $(RUST_SOURCE
 
 build: $(BUILD_STAMP) ## create .venv and build the extension and the load generator into it
 
-bench: build ## measure plaintext, TLS, mutual TLS and a TLS proxy (at most 4 minutes)
+bench: build ## measure what encryption costs, in the process and at proxies (at most 6 minutes)
 	$(BIN)/ztransport bench run $(BENCH_ARGS)
 
 contenders: build ## measure ztransport beside what Python users would pick instead
 	$(BIN)/python -m bench.contenders $(CONTENDERS_ARGS)
+
+honesty: build ## run the experiments with known answers on the suite itself, and print their table
+	$(BIN)/python -m bench.honesty $(HONESTY_ARGS)
 
 abuse: build ## run the wall-clock abuse cases and print their table
 	$(BIN)/python -m bench.abuse $(ABUSE_ARGS)

@@ -1,25 +1,28 @@
 """The `ztransport` command. No logic here: commands parse, call, print, and choose an exit code.
 
-0 is success, 2 a mistake of the caller or of the machine, told in one line with how to mend it.
+0 is success, 2 a mistake of the caller or of the machine, 3 a measurement that is not valid, told
+in one line with how to mend it.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
+import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
-MISTAKE = 2
+MISTAKE, INVALID = 2, 3
 EXTRAS = "ztransport[bench,cli,proxies]"
 
 try:
     import typer
 
     import ztransport as zt
-    from ztransport.bench import processes, record, runner, wiretap
+    from ztransport import broker, gateway
+    from ztransport.bench import processes, record
 except ModuleNotFoundError as error:
     sys.stderr.write(f"ztransport: no module {error.name}: pip install '{EXTRAS}'\n")
     sys.exit(MISTAKE)
@@ -38,35 +41,121 @@ def _ztransport() -> None:
     """Framed messages over TLS 1.3 between Python processes."""
 
 
+# The roles read their own options, so that they also run where typer is not installed.
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command("broker", context_settings=PASSED_ON)
+def broker_command(context: typer.Context) -> None:
+    """Queue and push messages, and answer requests; --help shows the options."""
+    broker.main(context.args)
+
+
+@app.command("gateway", context_settings=PASSED_ON)
+def gateway_command(context: typer.Context) -> None:
+    """Pass requests and streams on to brokers; --help shows the options."""
+    gateway.main(context.args)
+
+
 @bench.command("run")
 def bench_run(
-    seconds: Annotated[float, typer.Option(min=0.05, help="Length of a window.")] = 1.0,
-    blocks: Annotated[int, typer.Option(min=1, help="Blocks of all variants.")] = 12,
-    budget: Annotated[float, typer.Option(min=1, help="Measuring seconds at most.")] = 230.0,
-    seed: Annotated[int | None, typer.Option(help="Order of the windows.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65_531, help="First of five; 0: free.")] = 0,
-    record_path: Annotated[Path | None, typer.Option("--record", help="JSON file.")] = None,
+    profile: Annotated[str, typer.Option(help="What to measure: see bench list.")] = "quick",
+    variant: Annotated[list[str] | None, typer.Option(help="Only this; repeatable.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="Not this proxy or variant.")] = None,
+    workload: Annotated[list[str] | None, typer.Option(help="Only this; repeatable.")] = None,
+    blocks: Annotated[int | None, typer.Option(min=1, help="Instead of the profile's.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.05, help="Of a cell.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Order of the windows.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65_000, help="First of many; 0: free.")] = 0,
+    directory: Annotated[Path | None, typer.Option(help="Of the record; old: go on.")] = None,
 ) -> None:
-    """Measure plaintext, TLS, mutual TLS and a real nginx, interleaved, and print one table."""
-    chosen = seed if seed is not None else secrets.randbits(32)
-    options = runner.Options(seconds, blocks, budget, chosen, port)
-    path = record_path or Path("results") / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
-    found = runner.run(options, ["ztransport", *sys.argv[1:]], _progress)
-    record.write(path, found)
-    typer.echo(f"{runner.table(found)}\nRecord: {path}")
+    """Measure what encryption costs, in the process and at proxies; run again to go on."""
+    from ztransport.bench import choices, runner, workloads
+
+    chosen = choices.changed(
+        workloads.profile(profile),
+        only=variant or (),
+        without=without or (),
+        works=workload or (),
+        blocks=blocks,
+        seconds=seconds,
+    )
+    place = directory or choices.directory_for(chosen, seed)
+    typer.echo(f"{choices.announced(chosen)}\nRecord: {place}", err=True)
+    progress = choices.Progress(sys.stderr)
+    try:
+        found = runner.run(
+            chosen,
+            place,
+            progress,
+            seed=secrets.randbits(32) if seed is None else seed,
+            command=shlex.join(["ztransport", *sys.argv[1:]]),
+            first_port=port,
+        )
+    except KeyboardInterrupt:
+        raise processes.InvalidMeasurement(choices.interrupted(place)) from None
+    finally:
+        progress("")
+    bench_report(place)
+    if fault := choices.unbelieved(found):
+        raise processes.InvalidMeasurement(fault)
+
+
+@bench.command("list")
+def bench_list() -> None:
+    """Show the profiles, variants and workloads, and which proxies are on this machine."""
+    from ztransport.bench import listing
+
+    typer.echo(listing.text())
+
+
+@bench.command("env")
+def bench_env() -> None:
+    """Print what a figure of this machine depends on, as JSON."""
+    from ztransport.bench import listing
+
+    typer.echo(json.dumps(listing.surroundings(), indent=1))
+
+
+@bench.command("doctor")
+def bench_doctor() -> None:
+    """Say what on this machine will spoil a measurement, and the remedy."""
+    from ztransport.bench import doctor
+
+    findings = doctor.examine()
+    typer.echo(doctor.text(findings))
+    if any(finding.level == doctor.SPOILS for finding in findings):
+        raise typer.Exit(INVALID)
 
 
 @bench.command("report")
-def bench_report(path: Path) -> None:
-    """Print the table of a record again."""
-    typer.echo(runner.table(runner.load(path)))
+def bench_report(
+    directory: Annotated[Path, typer.Argument(help="What bench run has written.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The numbers, nothing else.")] = False,
+) -> None:
+    """Rebuild the page of a run and print its tables, or its numbers as JSON."""
+    from ztransport.bench import page, report, statistics  # they load numpy and matplotlib
+
+    run = record.open_run(directory)
+    summary = statistics.summarise(run)
+    if as_json:
+        typer.echo(json.dumps(summary.as_json(), indent=1))
+    else:
+        typer.echo(f"{report.tables(summary)}\n\nPage: {page.build(run, summary)}")
+    if run.cut is not None:
+        raise processes.InvalidMeasurement(run.cut)
 
 
 @bench.command("wiretap")
 def bench_wiretap() -> None:
     """Tap every hop of every variant and show which of them can be read."""
-    taps, marker = wiretap.prove()
+    from ztransport.bench import proxies, wiretap
+
+    tools, missing = proxies.found()
+    taps, marker = wiretap.prove(wiretap.possible(tools))
     typer.echo(wiretap.table(taps, marker))
+    for reason in missing.values():
+        typer.echo(f"left out: {reason}", err=True)
     if not all(tap.is_as_expected(marker) for tap in taps):
         raise processes.BenchError("a hop is not what it should be: see the table")
 
@@ -80,15 +169,16 @@ def bench_contenders(arguments: Annotated[list[str] | None, typer.Argument()] = 
     raise typer.Exit(subprocess.run(command, check=False).returncode)  # noqa: S603 the caller's own
 
 
-def _progress(line: str) -> None:
-    if sys.stderr.isatty():
-        typer.echo(f"\r\x1b[K{line}", nl=False, err=True)
-
-
 def main() -> None:
-    """Run the command; a mistake is one line on standard error and exit code 2."""
+    """Run the command; what is wrong is one line on standard error and an exit code."""
     try:
         app()
+    except ModuleNotFoundError as error:
+        typer.echo(f"ztransport: no module {error.name}: pip install '{EXTRAS}'", err=True)
+        sys.exit(MISTAKE)
+    except processes.InvalidMeasurement as error:
+        typer.echo(f"ztransport: {error}", err=True)
+        sys.exit(INVALID)
     except (processes.BenchError, zt.Error, OSError) as error:
         typer.echo(f"ztransport: {error}", err=True)
         sys.exit(MISTAKE)

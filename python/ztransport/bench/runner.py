@@ -1,190 +1,294 @@
-"""The main job: one table of what encryption costs, in the process and at a proxy."""
+"""A run: calibration, blocks, and a record that is readable at every moment of it."""
 
 from __future__ import annotations
 
-import json
-import sys
-import tempfile
+import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from ztransport.bench import (
-    blocks,
-    environment,
-    processes,
-    proxies,
-    record,
-    roles,
-    variants,
-    windows,
+from ztransport.bench import environment, fairness, judging, variants, workloads
+from ztransport.bench.blocks import OPEN, Place, cells, plan, schedule_seed
+from ztransport.bench.driving import Asked, Measured
+from ztransport.bench.histograms import decoded
+from ztransport.bench.placement import placement
+from ztransport.bench.processes import BenchError
+from ztransport.bench.readings import unmeasured
+from ztransport.bench.record import (
+    KIND,
+    MANIFEST,
+    SCHEMA_VERSION,
+    Record,
+    RunDirectory,
+    open_run,
+    timestamp,
 )
+from ztransport.bench.session import Outcome, Session, tools_of
+from ztransport.bench.workloads import Entry, Profile
 
-__all__ = ["KIND", "Options", "load", "run", "table"]
+__all__ = ["alone", "can_go_on", "differs", "faults", "run", "scenario", "window"]
 
-KIND = "main job"
-PAYLOAD_BYTES = 128
-BROKER_CORE, CLIENT_CORE = 0, 1  # the proxy shares the broker's core: a host pays for both
+PEAK_WINDOWS = 3
+PEAK_S = 0.5
 Told = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run is asked: window length, number of blocks, measuring time at most, the order.
+def run(
+    profile: Profile,
+    directory: Path,
+    tell: Told,
+    *,
+    seed: int,
+    command: str,
+    first_port: int = 0,
+) -> RunDirectory:
+    """Measure a profile into a directory, or go on with what an earlier run left there.
 
-    `port` is the first of five in a row, for three listeners and two proxies; 0 takes free ones.
+    `tell` hears what comes next and how long it will take. Raises BenchError, in one line with the
+    remedy; what was measured until then is kept, as it is at a KeyboardInterrupt.
     """
-
-    seconds: float
-    blocks: int
-    budget_s: float
-    seed: int
-    port: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What a window needs: the processes, and the address of each variant."""
-
-    client: processes.Role
-    broker: processes.Role
-    nginx: proxies.Nginx
-    addresses: dict[str, str]
-
-
-def run(options: Options, command: list[str], tell: Told) -> record.Record:
-    """Measure and return the record; `tell` hears what comes next. Raises BenchError, OSError."""
-    begin = time.monotonic()
-    cells = [blocks.Cell(variant, work) for variant in variants.VARIANTS for work in blocks.WORKS]
-    with _stage(options) as stage:
-        measure = partial(_measure, stage, options, tell)
-        found = blocks.run(cells, options.blocks, options.budget_s, options.seed, measure)
-        nginx = stage.nginx.program.described()
-    tell("")
-    refuse_mismatch(found)
-    body: dict[str, object] = {
-        "nginx": nginx,
-        "payload_bytes": PAYLOAD_BYTES,
-        "measuring_seconds": round(time.monotonic() - begin, 1),
-        "windows": [asdict(one) for one in found],
-    }
-    return record.create(KIND, command, options.seed, body)
-
-
-def load(path: Path) -> record.Record:
-    """Read a record of this job. Raises BenchError with how to mend it."""
-    try:
-        found = record.read(path)
-    except OSError as error:
-        raise processes.BenchError(
-            f"{path}: {error.strerror}; name a record of bench run"
-        ) from None
-    except ValueError:
-        found = {}
-    if found.get("kind") != KIND:
-        raise processes.BenchError(f"{path} is no record of bench run: name one it has written")
-    return found
-
-
-def table(found: record.Record) -> str:
-    """The table and what one must know to read it."""
-    measured = [blocks.Measured(**one) for one in _list(found["windows"])]
-    count = len({one.block for one in measured})
-    return f"{blocks.table(measured)}\n\n{_footing(found, measured, count)}"
-
-
-def _footing(found: record.Record, measured: list[blocks.Measured], count: int) -> str:
-    agreed = next((one.negotiated for one in measured if one.negotiated), None) or {}
-    nginx = found["nginx"]
-    assert isinstance(nginx, dict)
-    return (
-        f"{found['payload_bytes']} B, medians of {count} interleaved blocks, ratios within a block "
-        f"[lowest – highest].\nClient on core {CLIENT_CORE}; proxy and broker on core "
-        f"{BROKER_CORE}. All TLS: {', '.join(agreed.values())}, no resumption.\n"
-        f"{nginx['version']} with {nginx['tls_library']}; TLS ends there, plaintext behind it.\n"
-        f"{found['measuring_seconds']} s of measuring, seed {found['seed']}."
-    )
-
-
-def refuse_mismatch(found: list[blocks.Measured]) -> None:
-    """Raise BenchError unless every secured variant negotiated what `tls` did."""
-    reference = next(one.negotiated for one in found if one.variant == variants.TLS)
-    for one in found:
-        expected = None if variants.VARIANTS[one.variant].dialled == variants.PLAIN else reference
-        if one.negotiated != expected:
-            raise processes.BenchError(
-                f"{one.variant} negotiated {_shown(one.negotiated)} where tls negotiated "
-                f"{_shown(reference)}: they do not compare; use an nginx that offers the same"
-            )
-
-
-def _shown(negotiated: dict[str, str] | None) -> str:
-    return "plaintext" if negotiated is None else " ".join(negotiated.values())
-
-
-def _list(value: object) -> list[dict[str, Any]]:
-    assert isinstance(value, list)
-    return value
+    chosen = variants.chosen(profile.variants)
+    entries: set[Entry] = {"broker", *(workloads.workload(name).via for name in profile.workloads)}
+    tools = tools_of(chosen)
+    programs = {name: tool.described() for name, tool in tools.items()}
+    with alone(directory):
+        record = _record(directory, profile, seed, command, programs)
+        begin, before = time.monotonic(), record.manifest["measuring_seconds"]
+        with Session(chosen, entries, tools, first_port) as session:
+            try:
+                _Run(session, record, profile, tell).measure()
+            finally:
+                spent = round(before + time.monotonic() - begin, 1)
+                record.update(measuring_seconds=spent)
+        afterwards = {"load_average_after": environment.load_average()}
+        record.finish(environment={**record.manifest["environment"], **afterwards})
+        return record
 
 
 @contextmanager
-def _stage(options: Options) -> Iterator[Stage]:
-    program = proxies.find_nginx()
-    with tempfile.TemporaryDirectory(prefix="ztransport-bench-") as folder:
-        files = variants.issue(Path(folder))
-        start = partial(_start, files, Path(folder))
-        with closing(start("broker", options.port)) as broker:
-            addresses = broker.answer()
-            proxied = _proxies(options, files, addresses)
-            with proxies.Nginx(program, list(proxied.values())) as nginx:
-                addresses |= {n: f"127.0.0.1:{proxy.port}" for n, proxy in proxied.items()}
-                with closing(start("client", 0)) as client:
-                    _pin(client, broker, nginx)
-                    yield Stage(client, broker, nginx, addresses)
+def alone(directory: Path) -> Iterator[None]:
+    """Keep others from writing to a directory. Raises BenchError while another does."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise BenchError(f"{directory}: {error.strerror}; name another directory") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise BenchError(f"{directory}: another run writes to it; name another one") from None
+    finally:
+        os.close(descriptor)
 
 
-def _start(files: variants.Files, folder: Path, role: str, port: int) -> processes.Role:
-    command = [sys.executable, "-m", "ztransport.bench.roles", role]
-    return processes.Role(role, [*command, json.dumps(asdict(files)), str(port)], folder / role)
+def scenario(profile: Profile) -> Record:
+    """What is compared: two runs with the same scenario measure the same."""
+    return {
+        "variants": list(profile.variants),
+        "workloads": list(profile.workloads),
+        "titles": {name: workloads.workload(name).title for name in profile.workloads},
+        "blocks_asked": profile.blocks,
+        "seconds": profile.open_s + profile.closed_s,
+        "open_s": profile.open_s,
+        "closed_s": profile.closed_s,
+        "warm_up_s": profile.warm_up_s,
+        "blocks_per_generation": profile.blocks_per_generation,
+        "arrivals": "poisson",
+        "rate_shares": {name: workloads.workload(name).rate_share for name in profile.workloads},
+        "placement": placement(),
+        "peaks": {},
+        "rates": {},
+    }
 
 
-def _proxies(
-    options: Options, files: variants.Files, addresses: dict[str, str]
-) -> dict[str, proxies.Proxy]:
-    found: dict[str, proxies.Proxy] = {}
-    for variant in variants.VARIANTS.values():
-        if variant.upstream is not None:
-            first = options.port + len(roles.LISTENED)
-            port = first + len(found) if options.port else proxies.free_port()
-            upstream = processes.port_of(addresses[variant.upstream])
-            found[variant.name] = variants.proxy(variant, port, upstream, files)
-    return found
+def _record(
+    directory: Path, profile: Profile, seed: int, command: str, programs: Record
+) -> RunDirectory:
+    """A new record, or the one in the directory when it is a part of the same run."""
+    new = _manifest(profile, seed, command, programs)
+    if not (directory / MANIFEST).exists():
+        return RunDirectory.create(directory, new)
+    record = RunDirectory.resume(directory)
+    if fault := differs(record.manifest, new):
+        raise BenchError(f"{directory}: {fault}: name another directory with --directory")
+    return record
 
 
-def _pin(client: processes.Role, broker: processes.Role, nginx: proxies.Nginx) -> None:
-    environment.pin(client.pid, CLIENT_CORE)
-    for pid in (broker.pid, *nginx.pids):
-        environment.pin(pid, BROKER_CORE)
+def _manifest(profile: Profile, seed: int, command: str, programs: Record) -> Record:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": KIND,
+        "profile": profile.name,
+        "command": command,
+        "seed": seed,
+        "begun_at": timestamp(),
+        "finished_at": None,
+        "complete": False,
+        "measuring_seconds": 0.0,
+        "environment": environment.collect(),
+        "scenario": scenario(profile),
+        "programs": programs,
+        "negotiated": fairness.NEGOTIATED,
+    }
 
 
-def _measure(
-    stage: Stage, options: Options, tell: Told, block: int, order: int, cell: blocks.Cell
-) -> blocks.Measured:
-    tell(f"block {block + 1}/{options.blocks}: {cell.variant}, {cell.work}")
-    variant = variants.VARIANTS[cell.variant]
-    proxy_pids = stage.nginx.pids if variant.upstream else []
-    asked = roles.Asked(
-        address=stage.addresses[cell.variant],
-        secured=variant.dialled,
-        callers=blocks.WORKS[cell.work],
-        payload_bytes=PAYLOAD_BYTES,
-        seconds=options.seconds,
-        pids=[stage.broker.pid, *proxy_pids],
-    )
-    said = stage.client.ask(asdict(asked))
-    negotiated = said.pop("negotiated")
-    return blocks.measured(block, order, cell, windows.Window(**said), negotiated)
+def can_go_on(directory: Path, profile: Profile, seed: int | None) -> bool:
+    """Whether a directory holds an unfinished run of this profile, machine and code."""
+    try:
+        with alone(directory):
+            old = open_run(directory).manifest
+    except BenchError:
+        return False
+    if seed is not None and old["seed"] != seed:
+        return False
+    chosen = variants.chosen(profile.variants)
+    programs = {name: tool.described() for name, tool in tools_of(chosen).items()}
+    return differs(old, _manifest(profile, old["seed"], "", programs)) is None
+
+
+def differs(old: Record, new: Record) -> str | None:
+    """Why a run cannot go on as part of an earlier one; None when it can."""
+    if old["complete"]:
+        return "this run is complete"
+    measured = {"peaks": None, "rates": None}
+    if {**old["scenario"], **measured} != {**new["scenario"], **measured}:
+        return "it was begun with other variants, workloads or lengths"
+    if old["programs"] != new["programs"]:
+        return "it was begun with other versions of the proxies"
+    for name in ("commit", "cpu_model", "kernel", "packages"):
+        if old["environment"].get(name) != new["environment"].get(name):
+            return f"it was begun with another {name.replace('_', ' ')}"
+    return None
+
+
+class _Run:
+    """One sitting of a run."""
+
+    def __init__(
+        self, session: Session, record: RunDirectory, profile: Profile, tell: Told
+    ) -> None:
+        self._session, self._record, self._profile, self._tell = session, record, profile, tell
+        self._seed = record.manifest["seed"]
+        self._generation = 1 + max((one["generation"] for one in record.windows), default=-1)
+        self._works = {name: workloads.workload(name) for name in profile.workloads}
+
+    def measure(self) -> None:
+        """Measure all that is not measured yet."""
+        done = {(one["block"], one["order"]) for one in self._record.windows}
+        places = plan(cells(self._profile), self._profile.blocks, self._seed)
+        left = [place for place in places if (place.block, place.order) not in done]
+        self._tell(f"starting {len(self._profile.variants)} variants")
+        self._session.restart(self._generation)
+        self._session.probe()
+        self._calibrate()
+        begin, begun_block = time.monotonic(), left[0].block if left else 0
+        for number, place in enumerate(left):
+            self._restart_when_due(place, begun_block)
+            self._tell(self._progress(place, number, len(left), time.monotonic() - begin))
+            self._record.append(self._window(place))
+
+    def _restart_when_due(self, place: Place, begun_block: int) -> None:
+        due = (place.block - begun_block) // self._profile.blocks_per_generation
+        generation = self._generation + due
+        if generation != self._session.generation:
+            self._session.restart(generation)
+
+    def _progress(self, place: Place, number: int, total: int, spent_s: float) -> str:
+        each = self._profile.window_s if not number else spent_s / number
+        left_s = round(each * (total - number))
+        return (
+            f"block {place.block + 1}/{self._profile.blocks}, "
+            f"{left_s // 60}:{left_s % 60:02d} left: {place.cell.variant}, "
+            f"{place.cell.workload}, {place.cell.load} loop"
+        )
+
+    def _calibrate(self) -> None:
+        """Find plain's peak in every workload that has none yet, and set the rates."""
+        found = self._record.manifest["scenario"]
+        peaks = dict(found["peaks"])
+        for name in self._profile.workloads:
+            if name not in peaks:
+                self._tell(f"calibrating: what plain reaches in {name}")
+                peaks[name] = self._peak(name)
+        rates = {
+            name: float(f"{self._works[name].rate_share * peak:.3g}")
+            for name, peak in peaks.items()
+        }
+        self._record.update(scenario={**found, "peaks": peaks, "rates": rates})
+
+    def _peak(self, name: str) -> float:
+        """The most messages a second that plain was sent and answered in a few windows."""
+        plain, work = variants.VARIANTS[variants.PLAIN], self._works[name]
+        if plain.name not in self._profile.variants:
+            plain = variants.VARIANTS[self._profile.variants[0]]
+        asked = Asked(plain, work, None, PEAK_S, self._profile.warm_up_s)
+        outcomes = [self._session.measure(asked) for _ in range(PEAK_WINDOWS)]
+        found = [one.measured.said for one in outcomes if one.measured is not None]
+        rates = [said["completed"] / said["seconds"] / work.deliveries for said in found]
+        if not rates or not max(rates):
+            why = "; ".join(text for one in outcomes for text in one.mishaps) or "nothing came back"
+            raise BenchError(f"{plain.name} cannot be calibrated in {name}: {why}")
+        return float(f"{max(rates):.4g}")
+
+    def _window(self, place: Place) -> Record:
+        cell, profile = place.cell, self._profile
+        is_open = cell.load == OPEN
+        rate = self._record.manifest["scenario"]["rates"][cell.workload] if is_open else None
+        asked = Asked(
+            variants.VARIANTS[cell.variant],
+            self._works[cell.workload],
+            rate,
+            profile.open_s if is_open else profile.closed_s,
+            profile.warm_up_s,
+            schedule_seed(place, self._seed),
+        )
+        started_at = timestamp()
+        return window(place, asked, started_at, self._session.measure(asked))
+
+
+def window(place: Place, asked: Asked, started_at: str, outcome: Outcome) -> Record:
+    """The record of one window, judged."""
+    cell, measured = place.cell, outcome.measured
+    reasons = [*outcome.mishaps, *(faults(asked, measured) if measured else [])]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "block": place.block,
+        "order": place.order,
+        "variant": cell.variant,
+        "workload": cell.workload,
+        "load": cell.load,
+        "rate_asked": asked.rate,
+        "generation": outcome.generation,
+        "started_at": started_at,
+        "valid": not reasons,
+        "reasons": reasons,
+        **(_numbers(measured) if measured else unmeasured()),
+    }
+
+
+def faults(asked: Asked, measured: Measured) -> list[str]:
+    """Why a window that was measured is not valid, see `judging`."""
+    delays = decoded(dict(measured.said), "send_delay")
+    p99_ns = delays.value_at(0.99) if delays else 0
+    said, deliveries = measured.said, asked.work.deliveries
+    return judging.faults(asked.variant, asked.rate, deliveries, said, measured.spent, p99_ns)
+
+
+def _numbers(measured: Measured) -> Record:
+    said, spent = measured.said, measured.spent
+    return {
+        "count": said["completed"],
+        "sent": said["sent"],
+        "seconds": said["seconds"],
+        "errors": said["errors"],
+        "in_flight_capped": said["in_flight_capped"],
+        "cpu_us": spent.cpu_us_per(said["completed"]),
+        "steal_share": spent.steal_share,
+        "foreign_share": spent.foreign_share,
+        "generator_busy_share": spent.generator_busy_share,
+        "negotiated": said["negotiated"],
+        "histograms": said["histograms"],
+    }

@@ -1,91 +1,97 @@
-"""The ways a request travels from client to broker that a run compares."""
+"""The ways a message travels from the generator to the broker, as a factorial.
+
+`plain`, `tls` and `mtls` are the broker's own doors; `plain` has two twins, which are the same once
+more in processes of their own. With each proxy in front of the plain door, `proxy-plain` is the hop
+without encryption, `proxy-tls` ends TLS at the proxy, and `proxy-mesh` is plaintext to a proxy on
+the client's host, TLS between two proxies, and plaintext to the broker. Where a gateway stands in
+front of the broker the variant is the way to the gateway; from there to the broker it is the door
+the variant has without its proxy.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import ztransport as zt
-from ztransport import certs
-from ztransport.bench.proxies import CIPHER_SUITE, GROUP, Proxy
+from ztransport.bench.processes import BenchError
+from ztransport.bench.proxies import KINDS, Leg, Ports
 
-__all__ = [
-    "MTLS",
-    "PLAIN",
-    "PROXY_PLAIN",
-    "PROXY_TLS",
-    "TLS",
-    "VARIANTS",
-    "Files",
-    "Variant",
-    "issue",
-    "proxy",
-    "tls_config",
-]
+__all__ = ["MTLS", "PLAIN", "TLS", "TWINS", "VARIANTS", "Variant", "Way", "chosen", "way"]
 
 PLAIN, TLS, MTLS = "plain", "tls", "mtls"
-PROXY_PLAIN, PROXY_TLS = "proxy-plain", "proxy-tls"
+TWINS = ("plain-twin-1", "plain-twin-2")
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a hop of the client, and one from a proxy to the broker, is secured.
-
-    `dialled` and `upstream` are "plain", "tls" or "mtls"; `upstream` None means no proxy.
-    """
+    """How the generator dials ("plain", "tls", "mtls"), and through which proxy in which shape."""
 
     name: str
     dialled: str
-    upstream: str | None = None
+    shape: str | None = None
+    proxy: str | None = None
+    broker: str = "ztransport.broker"
+    """The module that is the broker: another one is measured as a variant of its own."""
 
+    @property
+    def listened(self) -> str:
+        """How the gateway or the broker is dialled in the end."""
+        return self.dialled if self.proxy is None else PLAIN
 
-VARIANTS = {
-    variant.name: variant
-    for variant in (
-        Variant(PLAIN, PLAIN),
-        Variant(TLS, TLS),
-        Variant(MTLS, MTLS),
-        Variant(PROXY_PLAIN, PLAIN, upstream=PLAIN),
-        Variant(PROXY_TLS, TLS, upstream=PLAIN),
-    )
-}
+    @property
+    def require_alpn(self) -> bool:
+        """Whether what the generator dials answers ALPN."""
+        return self.proxy is None or KINDS[self.proxy].answers_alpn
+
+    @property
+    def encrypts_between_proxies(self) -> bool:
+        """Whether there is a hop that neither the generator nor the broker can tell about."""
+        return self.shape == "mesh"
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """Certificates of one run; the same leaf stands in broker and proxy."""
+class Way:
+    """Ports from the generator to one entry: the legs of both proxies, and what is dialled first.
 
-    chain_path: str
-    key_path: str
-    trust_path: str
+    `heard` is a leg of the client's proxy that leads to nobody: whoever listens on its upstream
+    port can hear how that proxy dials.
+    """
 
-
-def issue(directory: Path) -> Files:
-    """Issue one ECDSA P-256 leaf for the loopback names and write it."""
-    authority = certs.create_authority("ztransport bench")
-    chain, key = authority.issue(["127.0.0.1", "localhost"]).write(directory, "bench")
-    trust = directory / "bench.trust.pem"
-    trust.write_bytes(authority.certificate_pem)
-    return Files(str(chain), str(key), str(trust))
+    port: int
+    server_legs: tuple[Leg, ...] = ()
+    client_legs: tuple[Leg, ...] = ()
+    heard: Leg | None = None
 
 
-def tls_config(secured: str, files: Files, *, listening: bool) -> zt.TLSConfig | None:
-    """The TLS configuration of one side of a hop: one suite and one group for all variants."""
-    if secured == PLAIN:
-        return None
-    has_own = listening or secured == MTLS
-    return zt.TLSConfig(
-        certificate_chain_path=files.chain_path if has_own else None,
-        private_key_path=files.key_path if has_own else None,
-        trust=(files.trust_path,),
-        client_auth="required" if listening and secured == MTLS else "none",
-        cipher_suites=(CIPHER_SUITE,),
-        groups=(GROUP,),
-    )
+def _variants() -> list[Variant]:
+    direct = [Variant(name, PLAIN) for name in (PLAIN, *TWINS)]
+    direct += [Variant(name, name) for name in (TLS, MTLS)]
+    return direct + [
+        Variant(f"proxy-{shape}:{kind.name}", TLS if shape == "tls" else PLAIN, shape, kind.name)
+        for kind in KINDS.values()
+        for shape in kind.shapes
+    ]
 
 
-def proxy(variant: Variant, port: int, upstream_port: int, files: Files) -> Proxy:
-    """The proxy of a variant that has one: it ends the TLS of a secured dialler."""
-    if variant.dialled == PLAIN:
-        return Proxy(port, upstream_port)
-    return Proxy(port, upstream_port, files.chain_path, files.key_path)
+VARIANTS = {variant.name: variant for variant in _variants()}
+
+
+def chosen(names: Sequence[str]) -> list[Variant]:
+    """The variants of these names, in their own order. Raises BenchError for a name unknown."""
+    for name in names:
+        if name not in VARIANTS:
+            known = ", ".join(VARIANTS)
+            raise BenchError(f"there is no variant {name}: choose among {known}")
+    return [variant for variant in VARIANTS.values() if variant.name in names]
+
+
+def way(variant: Variant, ports: Ports, upstream_port: int) -> Way:
+    """Plan the way to an entry that listens on `upstream_port`. Raises BenchError, see `Ports`."""
+    if variant.shape is None:
+        return Way(upstream_port)
+    server = Leg(ports.take(), upstream_port, accepts_tls=variant.shape != "plain")
+    if variant.shape != "mesh":
+        return Way(server.port, (server,))
+    client = Leg(ports.take(), server.port, dials_tls=True)
+    heard = Leg(ports.take(), ports.take(), dials_tls=True)
+    return Way(client.port, (server,), (client, heard), heard)

@@ -7,24 +7,28 @@ TLS handshake record (RFC 8446 section 5.1).
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import trio
 
 import ztransport as zt
-from ztransport.bench import processes, proxies, report, roles, variants
+from ztransport.bench import fairness, processes, report, variants
+from ztransport.bench.fairness import Files
+from ztransport.bench.processes import scratch_folder
+from ztransport.bench.proxies import KINDS, Leg, Ports, Proxy
+from ztransport.bench.variants import TLS, Variant
 
-__all__ = ["HEADERS", "Tap", "prove", "table"]
+__all__ = ["HEADERS", "Tap", "possible", "prove", "table"]
 
 HEADERS = ["variant", "hop", "expected", "bytes", "begins with", "marker in clear", "as expected"]
 HANDSHAKE_RECORD = b"\x16\x03"
 READ_BYTES_MAX = 65_536
+LOOPBACK, CLUSTER, SUBJECT = "127.0.0.1:0", "wiretap", "echo"
 BEGIN_BYTES = 4
 
 
@@ -50,12 +54,17 @@ class Tap:
         return self.towards.startswith(HANDSHAKE_RECORD) and not self.is_clear(marker)
 
 
-def prove() -> tuple[list[Tap], bytes]:
-    """Send a fresh marker through every variant. Raises BenchError and zt.Error."""
+def possible(tools: Collection[str]) -> list[Variant]:
+    """The variants that need no other proxies than these; a twin shows nothing new."""
+    every = [one for one in variants.VARIANTS.values() if one.name not in variants.TWINS]
+    return [one for one in every if one.proxy is None or one.proxy in tools]
+
+
+def prove(chosen: Sequence[Variant]) -> tuple[list[Tap], bytes]:
+    """Send a fresh marker through some variants. Raises BenchError and zt.Error."""
     marker = b"marker-" + secrets.token_hex(16).encode()
-    with tempfile.TemporaryDirectory(prefix="ztransport-wiretap-") as folder:
-        files = variants.issue(Path(folder))
-        return trio.run(_prove, files, marker), marker
+    with scratch_folder("wiretap") as folder:
+        return trio.run(_prove, chosen, fairness.issue(folder), marker), marker
 
 
 def table(taps: list[Tap], marker: bytes) -> str:
@@ -77,51 +86,61 @@ def _row(tap: Tap, marker: bytes) -> list[str]:
     ]
 
 
-async def _prove(files: variants.Files, marker: bytes) -> list[Tap]:
+async def _prove(chosen: Sequence[Variant], files: Files, marker: bytes) -> list[Tap]:
     taps: list[Tap] = []
-    async with roles.listen(files) as addresses, trio.open_nursery() as nursery:
-        for variant in variants.VARIANTS.values():
-            async with _way(variant, files, addresses, nursery, taps) as address:
-                await _send(variant, files, address, marker)
+    async with trio.open_nursery() as nursery:
+        for variant in chosen:
+            start = partial(_start_tap, nursery, taps, variant)
+            async with _echo(variant, files) as port, _way(variant, files, port, start) as entry:
+                await _send(variant, files, entry, marker)
         nursery.cancel_scope.cancel()
     return taps
 
 
 @asynccontextmanager
+async def _echo(variant: Variant, files: Files) -> AsyncIterator[int]:
+    """A broker that answers with what it is asked; yields its port."""
+    tls = fairness.tls_config(variant.listened, files, listening=True)
+    async with zt.open_node(LOOPBACK, cluster=CLUSTER, node_id="broker", tls=tls) as node:
+        node.handle(SUBJECT, lambda message: message.payload)
+        assert node.address is not None  # it listens
+        yield processes.port_of(node.address)
+
+
+@asynccontextmanager
 async def _way(
-    variant: variants.Variant,
-    files: variants.Files,
-    addresses: dict[str, str],
-    nursery: trio.Nursery,
-    taps: list[Tap],
-) -> AsyncIterator[str]:
-    """Build the way of one variant with a tap in each hop; yields the address to dial."""
-    start = partial(_start_tap, nursery, taps, variant)
-    broker_port = processes.port_of(addresses[variant.upstream or variant.dialled])
-    if variant.upstream is None:
-        port = await start("client – broker", variant.dialled, broker_port)
-        yield f"127.0.0.1:{port}"
+    variant: Variant, files: Files, port: int, start: Callable[[str, str, int], Awaitable[int]]
+) -> AsyncIterator[int]:
+    """Build the way of one variant with a tap in each hop; yields the port to dial."""
+    if variant.proxy is None:
+        yield await start("client – broker", variant.dialled, port)
         return
-    behind = await start("proxy – broker", variant.upstream, broker_port)
-    proxy = variants.proxy(variant, proxies.free_port(), behind, files)
-    front = await start("client – proxy", variant.dialled, proxy.port)
-    with proxies.Nginx(proxies.find_nginx(), [proxy]):
-        yield f"127.0.0.1:{front}"
+    kind, ports = KINDS[variant.proxy], Ports()
+    tool = kind.find()
+    with ExitStack() as running:
+        behind = await start("proxy – broker", variant.listened, port)
+        leg = Leg(ports.take(), behind, accepts_tls=variant.shape != "plain")
+        running.enter_context(Proxy(kind, tool, [leg], files))
+        if variant.shape == "mesh":
+            between = await start("proxy – proxy", TLS, leg.port)
+            leg = Leg(ports.take(), between, dials_tls=True)
+            running.enter_context(Proxy(kind, tool, [leg], files))
+        yield await start("client – proxy", variant.dialled, leg.port)
 
 
-async def _send(
-    variant: variants.Variant, files: variants.Files, address: str, marker: bytes
-) -> None:
-    tls = variants.tls_config(variant.dialled, files, listening=False)
-    async with zt.open_node(None, cluster=roles.CLUSTER, node_id="client", tls=tls) as node:
-        peer = await node.connect(address, pooled=False)
-        await peer.request(roles.SUBJECT, marker)
+async def _send(variant: Variant, files: Files, port: int, marker: bytes) -> None:
+    tls = fairness.tls_config(variant.dialled, files, listening=False)
+    if tls is not None:
+        tls = dataclasses.replace(tls, require_alpn=variant.require_alpn)
+    async with zt.open_node(None, cluster=CLUSTER, node_id="client", tls=tls) as node:
+        peer = await node.connect(f"127.0.0.1:{port}", pooled=False)
+        await peer.request(SUBJECT, marker)
 
 
 async def _start_tap(
     nursery: trio.Nursery,
     taps: list[Tap],
-    variant: variants.Variant,
+    variant: Variant,
     hop: str,
     expected: str,
     upstream_port: int,

@@ -1,0 +1,40 @@
+"""What encryption costs, as tests: `pytest bench --benchmark=quick`.
+
+They judge whether the measurement is one, never how fast a machine is.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ztransport.bench import record, verdict
+from ztransport.bench.pytest_plugin import Cost, Measurement
+
+pytestmark = pytest.mark.ztransport_benchmark
+
+VALID_SHARE_MIN = 0.5
+
+
+def test_cost(ztransport_cost: Cost) -> None:
+    """A variant was measured in both loads, and most of its windows count."""
+    assert set(ztransport_cost.costs) == {"open", "closed"}
+    for load, costs in ztransport_cost.costs.items():
+        asked = costs.valid + costs.invalid_windows
+        said = f"{load} loop: {costs.valid} of {asked} windows are valid: {costs.invalid}"
+        assert costs.valid >= asked * VALID_SHARE_MIN, said
+        assert costs.cpu_us is not None
+
+
+def test_the_record_is_complete(ztransport_measurement: Measurement) -> None:
+    """What is on disk is all that was asked for and says what it was."""
+    found = record.open_run(ztransport_measurement.run.path)
+    assert found.manifest["complete"]
+    assert found.cut is None
+    blocks = {window["block"] for window in found.windows}
+    assert len(blocks) == found.manifest["scenario"]["blocks_asked"]
+
+
+def test_the_page_says_the_verdict(ztransport_measurement: Measurement) -> None:
+    """The page begins with the sentence that the terminal shows."""
+    said = verdict.headline(ztransport_measurement.summary)
+    assert f"<h1>{said}</h1>" in ztransport_measurement.page.read_text(encoding="utf-8")

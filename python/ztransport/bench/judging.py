@@ -1,0 +1,114 @@
+"""Whether a window may be believed. What may not is kept and says why; nothing is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ztransport.bench import fairness
+from ztransport.bench.readings import Spent
+from ztransport.bench.variants import PLAIN, Variant
+
+__all__ = ["faults", "is_mismatch", "shown"]
+
+SEND_DELAY_MS_MAX = 1.0
+GENERATOR_BUSY_SHARE_MAX = 0.85
+ACHIEVED_SHARE_MIN = 0.99
+STEAL_SHARE_MAX = 0.02
+FOREIGN_SHARE_MAX = 0.10
+SENDS_FOR_RATE_MIN = 1_000
+"""Fewer Poisson arrivals than these miss a rate by more than a hundredth by mere chance."""
+
+
+def faults(
+    variant: Variant,
+    rate: float | None,
+    deliveries: int,
+    said: Mapping[str, Any],
+    spent: Spent,
+    send_delay_p99_ns: int,
+) -> list[str]:
+    """Why a window is not valid, in the order of how bad it is; empty when it is.
+
+    `said` is the generator's result; `rate` what it was asked to send a second, None in closed
+    loop; `deliveries` the messages counted for each one sent.
+    """
+    found = [_errors(said["errors"]), _negotiated(variant, said["negotiated"])]
+    if not said["completed"]:
+        found.append("nothing was completed")
+    if said["in_flight_capped"]:
+        found.append(f"overload: {said['in_flight_capped']} sends met the bound on those in flight")
+    if rate is not None:
+        found += [_delay(send_delay_p99_ns), _achieved(rate, deliveries, said)]
+    found.append(_busy(rate, spent))
+    if spent.steal_share > STEAL_SHARE_MAX:
+        found.append(
+            f"steal: the host took {_percent(spent.steal_share)} of the cores, more than "
+            f"{_percent(STEAL_SHARE_MAX)}"
+        )
+    allowed = FOREIGN_SHARE_MAX + spent.foreign_error
+    if spent.foreign_share > allowed:
+        found.append(
+            f"load: other programs took {_percent(spent.foreign_share)} of the cores, more than "
+            f"{_percent(allowed)}"
+        )
+    return [reason for reason in found if reason]
+
+
+def shown(negotiated: Mapping[str, Any] | None) -> str:
+    """What was negotiated, in words."""
+    return "plaintext" if negotiated is None else " ".join(map(str, negotiated.values()))
+
+
+def is_mismatch(variant: Variant, negotiated: Mapping[str, Any] | None) -> bool:
+    """Whether the generator agreed on something else than every variant of its kind must."""
+    expected = None if variant.dialled == PLAIN else fairness.NEGOTIATED
+    return negotiated != expected
+
+
+def _negotiated(variant: Variant, negotiated: Mapping[str, Any] | None) -> str:
+    if not is_mismatch(variant, negotiated):
+        return ""
+    expected = None if variant.dialled == PLAIN else fairness.NEGOTIATED
+    return f"cipher mismatch: {shown(negotiated)} instead of {shown(expected)}"
+
+
+def _errors(errors: Mapping[str, int]) -> str:
+    if not errors:
+        return ""
+    listed = ", ".join(f"{name} {count}" for name, count in sorted(errors.items()))
+    return f"errors: {listed}"
+
+
+def _delay(p99_ns: int) -> str:
+    if p99_ns <= SEND_DELAY_MS_MAX * 1e6:
+        return ""
+    return f"generator-bound: send delay p99 {p99_ns / 1e6:.1f} ms > {SEND_DELAY_MS_MAX:.0f} ms"
+
+
+def _busy(rate: float | None, spent: Spent) -> str:
+    """The generator has no time to spare, and so it is what was measured.
+
+    In a closed loop it may be busy where the server is busier still: then it waits for that.
+    """
+    busy = spent.generator_busy_share
+    waits = rate is None and spent.server_busy_share >= busy
+    if busy <= GENERATOR_BUSY_SHARE_MAX or waits:
+        return ""
+    allowed = _percent(GENERATOR_BUSY_SHARE_MAX)
+    return f"generator-bound: it ran {_percent(busy)} of the time, more than {allowed}"
+
+
+def _achieved(rate: float, deliveries: int, said: Mapping[str, Any]) -> str:
+    """Too little came back of what was sent, or too little was sent of what was asked."""
+    due = said["sent"] * deliveries
+    if said["completed"] < ACHIEVED_SHARE_MIN * due:
+        return f"overload: {_percent(said['completed'] / due)} of what was sent was completed"
+    asked = rate * said["seconds"]
+    if asked >= SENDS_FOR_RATE_MIN and said["sent"] < ACHIEVED_SHARE_MIN * asked:
+        return f"generator-bound: it sent {_percent(said['sent'] / asked)} of what was asked"
+    return ""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
