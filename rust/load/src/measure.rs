@@ -13,7 +13,7 @@ use crate::window::{DRAIN_NANOS_MAX, Next, Window};
 /// Sends between two looks at the sockets.
 const SENDS_AT_ONCE_MAX: usize = 256;
 /// Sends between two looks at the clock: they take it for the time of each of them.
-const SENDS_A_LOOK: usize = 32;
+const SENDS_A_LOOK: usize = 64;
 
 /// Runs the window to its end: until everything that was sent has ended. Returns the end's time.
 pub(crate) fn run(
