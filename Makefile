@@ -19,11 +19,12 @@ VENV_STAMP := $(VENV)/.stamp-requirements
 BUILD_STAMP := $(VENV)/.stamp-extension
 TOOLS := target/tools
 DOCS := docs/_build
+INTEROP := target/interop
 
 RUST_SOURCES := $(shell find rust -path rust/fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print 2>/dev/null)
 FUZZ_TARGETS = $(patsubst rust/fuzz/fuzz_targets/%.rs,%,$(wildcard rust/fuzz/fuzz_targets/*.rs))
 
-.PHONY: help prerequisites build bench contenders honesty abuse test lint docs fuzz lock clean
+.PHONY: help prerequisites interop build bench contenders honesty abuse test lint docs fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -57,7 +58,11 @@ honesty: build ## run the experiments with known answers on the suite itself, an
 abuse: build ## run the wall-clock abuse cases and print their table
 	$(BIN)/python -m bench.abuse $(ABUSE_ARGS)
 
-test: build ## Rust and Python tests
+# Without a JDK or a registry it says so, and the tests that need it are skipped.
+interop:
+	@scripts/interop.sh $(INTEROP)
+
+test: build interop ## Rust and Python tests; the first time they fetch a real Zeebe to talk to
 	cargo test --workspace --locked --quiet
 	$(BIN)/python -m pytest
 

@@ -21,11 +21,12 @@ from ztransport.config import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
     from ztransport._node import Metadata
     from ztransport._stream import Payload
     from ztransport._ztransport import Seed, Worker
+    from ztransport.config import Protocol, ZeebeCompression
     from ztransport.security import TLSConfig
 
 
@@ -92,7 +93,9 @@ class Node(Waits, _node.Node):
 
     if TYPE_CHECKING:
 
-        async def connect(self, address: str, *, pooled: bool = True) -> Peer: ...
+        async def connect(
+            self, address: str, *, pooled: bool = True, protocol: Protocol = "zt/1"
+        ) -> Peer: ...
 
         def subscribe(self, subject: str, *, buffer_bytes_max: int = ...) -> Subscription: ...
 
@@ -251,6 +254,8 @@ async def open_node(
     handler_budget_ms: int = HANDLER_BUDGET_MILLISECONDS,
     expose_errors: bool = False,
     drain_timeout: float = DRAIN_TIMEOUT_SECONDS,
+    protocols: Sequence[Protocol] = ("zt/1",),
+    zeebe_compression: ZeebeCompression = "none",
 ) -> AsyncIterator[Node]:
     """Open a node for the time of an ``async with`` block.
 
@@ -259,6 +264,10 @@ async def open_node(
     to others, by default the one that was bound. ``idle="spin"`` looks for work for up to 150 µs
     before blocking, which is faster and burns a core. Callers learn what a handler raised only
     with ``expose_errors``.
+
+    With ``protocols=("zt/1", "zeebe")`` the listener also takes Zeebe's cluster messaging on the
+    same port, told by its first bytes. ``zeebe_compression`` is what Zeebe calls
+    ``messageCompression``: it holds for that protocol alone, both ways, and all nodes must agree.
 
     Leaving the block drains the node for at most ``drain_timeout`` seconds, whatever is cancelled
     around it, and then cuts what is left. Exceptions of the block leave it as they are.
@@ -271,6 +280,8 @@ async def open_node(
         limits=limits,
         handler_budget_ms=handler_budget_ms,
         expose_errors=expose_errors,
+        protocols=protocols,
+        zeebe_compression=zeebe_compression,
     )
     async with _shared_loop(idle) as loop:
         node = Node(loop.engine, peer_class=Peer, stream_class=Stream, **chosen)

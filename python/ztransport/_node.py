@@ -25,11 +25,12 @@ from ztransport.config import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from typing import TypeAlias
 
     from ztransport._errors import Error
     from ztransport._stream import Payload
+    from ztransport.config import Protocol, ZeebeCompression
 
     Metadata: TypeAlias = Mapping[str, bytes]
     Handler: TypeAlias = Callable[[Message], Payload | Awaitable[Payload | None] | None]
@@ -211,17 +212,23 @@ class Node(NodeCore, Waits):
         self._subscribe(subject, subscription)
         return subscription
 
-    async def connect(self, address: str, *, pooled: bool = True) -> Any:
+    async def connect(
+        self, address: str, *, pooled: bool = True, protocol: Protocol = "zt/1"
+    ) -> Any:
         """Dial ``host:port``, ``[v6]:port`` or ``unix:path``; return when the peer has greeted.
 
         With ``pooled`` the same address gives the same peer, which is dialled again whenever its
         connection is lost. Without, the peer has its own connection and is gone with it.
 
+        ``protocol="zeebe"`` dials a Zeebe node, or a node that takes Zeebe's protocol. Such a peer
+        can be asked and sent to, and knows no streams, metadata or cancelling: `NotSupported` is
+        raised for the first two, and a cancelled request is only forgotten here.
+
         Cancelled, a pooled dial goes on for the next caller; any other is given up.
 
         Raises `ConnectFailed`, `WrongCluster`, `HandshakeTimeout` or another `TLSError`.
         """
-        peer = self._dial(address, pooled)
+        peer = self._dial(address, pooled, protocol)
         try:
             if (waiter := peer._opening()) is not None:
                 await self._wait(waiter)
@@ -316,6 +323,8 @@ def settings(
     limits: Limits | None,
     handler_budget_ms: int,
     expose_errors: bool,
+    protocols: Sequence[Protocol],
+    zeebe_compression: ZeebeCompression,
 ) -> dict[str, Any]:
     """Check what a node is opened with, before anything is opened."""
     return {
@@ -326,4 +335,6 @@ def settings(
         "material": None if tls is None else tls.load(),
         "handler_budget_ms": handler_budget_ms,
         "expose_errors": expose_errors,
+        "protocols": list(protocols),
+        "zeebe_compression": zeebe_compression,
     }

@@ -220,6 +220,9 @@ class Link:
     def advertised_address(self) -> str | None:
         """The address the peer can be dialled at; none if it cannot be."""
     @property
+    def protocol(self) -> str | None:
+        """What it speaks, `zt/1` or `zeebe`; none before the first connection."""
+    @property
     def inbound(self) -> bool | None:
         """Whether the peer has dialled us."""
     def statistics(self) -> PeerStatistics:
@@ -379,6 +382,8 @@ class NodeCore:
         stream_class: type[StreamCore],
         handler_budget_ms: int,
         expose_errors: bool,
+        protocols: list[str],
+        zeebe_compression: str,
     ) -> Self: ...
     @property
     def engine(self) -> Engine:
@@ -392,7 +397,7 @@ class NodeCore:
     def statistics(self) -> NodeStatistics:
         """Return the counters since the node was opened."""
     def _listen(self, address: str) -> str: ...
-    def _dial(self, address: str, pooled: bool) -> Link: ...
+    def _dial(self, address: str, pooled: bool, protocol: str) -> Link: ...
     def _handle(self, subject: str, function: Callable[..., Any], is_async: bool) -> None: ...
     def _handle_prefix(self, prefix: str, function: Callable[..., Any], is_async: bool) -> None: ...
     def _handle_stream(self, subject: str, function: Callable[..., Any]) -> None: ...

@@ -8,6 +8,12 @@ from typing import Final, Literal
 
 IdleStrategy = Literal["sleep", "spin"]
 
+Protocol = Literal["zt/1", "zeebe"]
+"""What a connection speaks: the native protocol, or Zeebe's cluster messaging."""
+
+ZeebeCompression = Literal["none", "gzip", "snappy"]
+"""How the bytes of Zeebe's protocol are compressed, as its ``messageCompression`` says."""
+
 SPIN_MICROSECONDS: Final = 150
 """How long an engine with the idle strategy ``"spin"`` looks for work before it blocks."""
 
@@ -73,6 +79,10 @@ class Limits:
     """Frames without content a peer may send per second."""
     unknown_ids_max: int = 1_000
     """Frames for unknown ids after which a connection ends."""
+    zeebe_message_bytes_max: int = 4 << 20
+    """Bytes of one message of Zeebe's protocol, both ways: 64 KiB to 1 GiB."""
+    zeebe_heartbeat_interval_ms: int = 5_000
+    """Time between two heartbeats offered when dialling with Zeebe's protocol; 0 offers none."""
     handshake_timeout_ms: int = 5_000
     """Time from the connection to the end of the TLS handshake."""
     connect_timeout_ms: int = 5_000

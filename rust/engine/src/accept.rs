@@ -4,11 +4,14 @@ use std::io;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use ztransport_proto::dialect::Door;
 use ztransport_proto::table::Role;
+use ztransport_tls::Alpn;
 
 use crate::filter::Filter;
 use crate::limits::{ACCEPT_PAUSE_NANOS, ACCEPTS_PER_TURN, UNPROVEN_STALE_MAX};
 use crate::link::{Link, Phase};
+use crate::node::ZeebeSettings;
 use crate::poller::Source;
 use crate::socket::Socket;
 use crate::state::Engine;
@@ -123,11 +126,11 @@ impl Engine {
         let _ = socket.tune(Duration::from_millis(
             limits.limits.liveness_timeout_ms.into(),
         ));
-        let filter = limits
-            .tls
-            .as_ref()
-            .map_or_else(Filter::plain, Filter::accept);
+        let filter = limits.tls.as_ref().map_or_else(Filter::plain, |tls| {
+            Filter::accept(tls, absent(limits.zeebe))
+        });
         let mut link = Link::new(socket, filter, Role::Acceptor, node, serial);
+        link.door = accepting(limits.zeebe);
         link.source = source;
         link.counted_unproven = true;
         link.phase_deadline = Some(self.now.after_millis(limits.links.handshake_timeout_ms));
@@ -186,6 +189,21 @@ impl Engine {
                 return self.lose_link(slot as usize, crate::error::Failure::new(kind, text));
             }
         }
+    }
+}
+
+/// Zeebe's dialers know nothing of ALPN.
+fn absent(zeebe: ZeebeSettings) -> Alpn {
+    match zeebe.is_accepted {
+        true => Alpn::MayBeAbsent,
+        false => Alpn::Expected,
+    }
+}
+
+fn accepting(zeebe: ZeebeSettings) -> Door {
+    match zeebe.is_accepted {
+        true => Door::Both(zeebe.compression),
+        false => Door::Zt,
     }
 }
 

@@ -7,7 +7,7 @@ use ztransport_proto::fault::{FaultCode, Retry};
 use ztransport_proto::time::Time;
 
 use crate::closing::RELAY_BIT;
-use crate::error::{Failure, Refusal};
+use crate::error::{Failure, FailureKind, Refusal};
 use crate::keys::{CallId, PeerKey};
 use crate::pool::PendingCall;
 use crate::state::Engine;
@@ -190,10 +190,11 @@ impl Engine {
         let Some(call) = self.peers[peer as usize].pending.pop() else {
             return;
         };
-        let failure = Failure::new(
-            crate::error::FailureKind::Limit(limit_name(error)),
-            error.to_string(),
-        );
+        let kind = match error {
+            SendError::Unsupported(_) => FailureKind::Unsupported,
+            error => FailureKind::Limit(limit_name(error)),
+        };
+        let failure = Failure::new(kind, error.to_string());
         self.fail_token(peer, call.token, Retry::NotStarted, &failure);
     }
 
@@ -299,7 +300,7 @@ impl Engine {
     pub(crate) fn with_codec(
         &mut self,
         peer: PeerKey,
-        command: impl FnOnce(&mut ztransport_proto::Connection),
+        command: impl FnOnce(&mut ztransport_proto::Dialect),
     ) {
         let Ok(slot) = self.link_of(peer) else { return };
         let link = &mut self.links[slot];
@@ -308,6 +309,17 @@ impl Engine {
         if link.has_output() {
             self.mark_dirty(slot);
         }
+        self.resume_reading(slot);
+    }
+
+    /// Takes a peer's request as a one-way message, where its protocol does not tell them apart:
+    /// then it is not answered, and is given back with [`release`](Engine::release).
+    pub fn take_as_send(&mut self, peer: PeerKey, id: u64) -> bool {
+        let Ok(slot) = self.link_of(peer) else {
+            return false;
+        };
+        let codec = self.links[slot].codec.as_mut();
+        codec.is_some_and(|codec| codec.take_as_send(id))
     }
 }
 
@@ -319,6 +331,7 @@ pub(crate) fn refusal(error: SendError) -> Refusal {
             limit: limit.into(),
         },
         SendError::GoingAway | SendError::Closed => Refusal::WouldBlock,
+        SendError::Unsupported(text) => Refusal::Unsupported(text),
         error => Refusal::Limit(limit_name(error)),
     }
 }

@@ -1,6 +1,6 @@
 //! How connections end: lost, refused with a reason, or closed in order.
 
-use ztransport_proto::connection::Connection;
+use ztransport_proto::Dialect;
 use ztransport_proto::fault::Retry;
 use ztransport_proto::table::Role;
 use ztransport_proto::time::Time;
@@ -182,7 +182,7 @@ impl Engine {
             return;
         };
         if let Some(dial) = entry.dial.filter(|dial| dial.pooled) {
-            node.pool.remove(&dial.address.to_string());
+            node.pool.remove(&dial.pool_name());
         }
     }
 
@@ -256,8 +256,14 @@ impl Engine {
             return;
         }
         link.watching = writable;
+        self.watch_again(slot);
+    }
+
+    /// Tells the poller what the link waits for now.
+    pub(crate) fn watch_again(&mut self, slot: usize) {
+        let link = &self.links[slot];
         let source = Source::Link(slot as u32, link.serial);
-        let reading = !link.ended;
+        let (reading, writable) = (!link.ended && !link.paused, link.watching);
         // The descriptor is registered for as long as the link exists.
         let watched = self.poller.watch(&link.socket, source, reading, writable);
         debug_assert!(watched.is_ok(), "the descriptor is registered");
@@ -291,7 +297,7 @@ impl Engine {
     /// Whether the peer wants no more of this link and everything that was begun on it, by either
     /// side, has ended.
     pub(crate) fn is_done(link: &Link) -> bool {
-        let idle = link.codec.as_ref().is_none_or(Connection::is_drained);
+        let idle = link.codec.as_ref().is_none_or(Dialect::is_drained);
         (link.ended || link.leaving) && idle && !link.has_output()
     }
 }

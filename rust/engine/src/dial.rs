@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::SockAddr;
+use ztransport_proto::dialect::Door;
 use ztransport_proto::fault::Retry;
 use ztransport_proto::table::Role;
 use ztransport_proto::time::Time;
+use ztransport_tls::Alpn;
 
 use crate::address::Address;
 use crate::batch::Notice;
@@ -15,7 +17,7 @@ use crate::filter::Filter;
 use crate::keys::{NodeKey, PeerKey};
 use crate::limits::PEERS_MAX;
 use crate::link::{Link, Phase};
-use crate::pool::{Dial, DialState, Lost, Peer, Pending};
+use crate::pool::{Dial, DialState, Lost, Peer, Pending, Protocol};
 use crate::socket::Socket;
 use crate::state::Engine;
 use crate::timer::Owner;
@@ -35,6 +37,20 @@ impl Engine {
         address: &str,
         pooled: bool,
     ) -> Result<PeerKey, Failure> {
+        self.connect_with(node, address, pooled, Protocol::Zt)
+    }
+
+    /// The same, with a choice of protocol.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Engine::connect).
+    pub fn connect_with(
+        &mut self,
+        node: NodeKey,
+        address: &str,
+        pooled: bool,
+        protocol: Protocol,
+    ) -> Result<PeerKey, Failure> {
         let slot = self.node_slot(node)?;
         let address = Address::parse(address)?;
         if self.nodes[slot].draining {
@@ -43,11 +59,12 @@ impl Engine {
                 "this node is draining",
             ));
         }
-        let name = address.to_string();
+        let dial = Dial::new(address, pooled, protocol);
+        let name = dial.pool_name();
         if let Some(peer) = self.nodes[slot].pool.get(&name).filter(|_| pooled) {
             return Ok(self.peers[*peer as usize].key);
         }
-        let key = self.add_dialled_peer(slot as u32, Dial::new(address, pooled))?;
+        let key = self.add_dialled_peer(slot as u32, dial)?;
         if pooled {
             self.nodes[slot].pool.insert(name, key.slot);
         }
@@ -159,12 +176,23 @@ impl Engine {
             .ok_or_else(Failure::closed)?
             .settings;
         let filter = match &settings.tls {
-            Some(tls) => Filter::dial(tls, &dial.address.host()).map_err(|e| Failure::tls(&e))?,
+            Some(tls) => {
+                let alpn = match dial.protocol {
+                    Protocol::Zt => Alpn::Expected,
+                    Protocol::Zeebe => Alpn::MayBeAbsent,
+                };
+                Filter::dial(tls, &dial.address.host(), alpn).map_err(|e| Failure::tls(&e))?
+            }
             None => Filter::plain(),
+        };
+        let door = match dial.protocol {
+            Protocol::Zt => Door::Zt,
+            Protocol::Zeebe => Door::Zeebe(settings.zeebe.compression),
         };
         let socket = Socket::connect(address).map_err(|e| unreachable(&dial.address, &e))?;
         let mut link = Link::new(socket, filter, Role::Dialer, entry.node, serial);
         link.phase = Phase::Connecting;
+        link.door = door;
         link.peer = Some(peer);
         link.phase_deadline = Some(self.now.after_millis(settings.links.connect_timeout_ms));
         Ok(link)

@@ -37,6 +37,8 @@ pub enum FailureKind {
     SlowConsumer,
     /// TLS failed.
     Tls(tls::ErrorKind),
+    /// The peer's protocol has no such thing.
+    Unsupported,
     /// The peer speaks TLS and this side was told to use plaintext.
     TlsPeer,
     /// The peer belongs to another cluster.
@@ -114,6 +116,7 @@ impl Failure {
             FailureKind::SlowConsumer => "slow_consumer",
             FailureKind::Tls(kind) => tls_reason(kind),
             FailureKind::TlsPeer => "tls_peer",
+            FailureKind::Unsupported => "unsupported",
             FailureKind::WrongCluster => "wrong_cluster",
         }
     }
@@ -160,6 +163,8 @@ pub enum Refusal {
     },
     /// The id was answered already, or the caller and its connection are gone.
     Unknown,
+    /// The peer's protocol has no such thing; the text says what.
+    Unsupported(&'static str),
     /// No credit or no room now: wait for room and try again.
     WouldBlock,
 }

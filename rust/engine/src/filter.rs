@@ -28,12 +28,25 @@ impl Filter {
         Filter::Plain(Plain::default())
     }
 
-    pub(crate) fn dial(material: &Arc<tls::Material>, host: &str) -> Result<Filter, tls::Error> {
-        Ok(Filter::Tls(Box::new(tls::Filter::dial(material, host)?)))
+    pub(crate) fn dial(
+        material: &Arc<tls::Material>,
+        host: &str,
+        alpn: tls::Alpn,
+    ) -> Result<Filter, tls::Error> {
+        let filter = tls::Filter::dial_with(material, host, alpn)?;
+        Ok(Filter::Tls(Box::new(filter)))
     }
 
-    pub(crate) fn accept(material: &Arc<tls::Material>) -> Filter {
-        Filter::Tls(Box::new(tls::Filter::accept(material)))
+    pub(crate) fn accept(material: &Arc<tls::Material>, alpn: tls::Alpn) -> Filter {
+        Filter::Tls(Box::new(tls::Filter::accept_with(material, alpn)))
+    }
+
+    /// Whether TLS agreed on `zt/1`; none in plaintext.
+    pub(crate) fn is_alpn_agreed(&self) -> Option<bool> {
+        match self {
+            Filter::Plain(_) => None,
+            Filter::Tls(tls) => Some(tls.is_alpn_agreed()),
+        }
     }
 
     pub(crate) fn is_plain(&self) -> bool {

@@ -1,7 +1,8 @@
 //! How input arrives: read, opened, parsed, and handed out link by link.
 
+use ztransport_proto::Dialect;
 use ztransport_proto::codec::append;
-use ztransport_proto::connection::Connection;
+use ztransport_proto::dialect::Door;
 use ztransport_proto::event::Event;
 use ztransport_proto::table::{Role, State};
 
@@ -11,7 +12,7 @@ use crate::filter::Filter;
 use crate::limits::{
     BATCH_MESSAGES_MAX, HANDSHAKES_PER_BUSY_TURN, HANDSHAKES_PER_IDLE_TURN, READ_BYTES_PER_TURN,
 };
-use crate::link::Phase;
+use crate::link::{Link, Phase};
 use crate::poller::Ready;
 use crate::pool::{DialState, Lost, Peer, Pending};
 use crate::state::Engine;
@@ -29,13 +30,13 @@ impl Engine {
         let Some(link) = self.links.get(slot) else {
             return;
         };
-        let (phase, ended) = (link.phase, link.ended);
+        let (phase, ended, paused) = (link.phase, link.ended, link.paused);
         match phase {
             Phase::Connecting => {}
             Phase::Lingering if ready.readable => self.discard(slot),
             Phase::Lingering => {}
             Phase::Handshaking if self.is_handshake_deferred() => {}
-            _ if ended && ready.readable => self.hang_up(slot),
+            _ if (ended || paused) && ready.readable => self.hang_up(slot),
             _ => self.read_link(slot, ready.readable, batch),
         }
     }
@@ -71,7 +72,9 @@ impl Engine {
         self.parse_rest(batch);
         match read {
             // Frames that are still to be parsed come first: the end will be read again after them.
-            Ok(true) if batch.link.is_none() => self.input_ended(slot, batch),
+            Ok(true) if batch.link.is_none() && !self.is_paused(slot) => {
+                self.input_ended(slot, batch);
+            }
             Ok(_) => {}
             Err(failure) => self.input_failed(slot, failure),
         }
@@ -133,7 +136,8 @@ impl Engine {
         let Some(node) = self.nodes.get(link.node as usize) else {
             return;
         };
-        let codec = Connection::new(link.role, node.protocol.clone(), self.now);
+        let door = door_of(link);
+        let codec = Dialect::new(link.role, door, node.protocol.clone(), self.now);
         link.codec = Some(codec);
         link.phase = Phase::Open;
         link.phase_deadline = None;
@@ -166,6 +170,11 @@ impl Engine {
         let input = &batch.input[batch.base..];
         let parsed = codec.handle_input(self.now, input, &mut batch.events, BATCH_MESSAGES_MAX);
         let full = batch.events.len() >= BATCH_MESSAGES_MAX;
+        let paused = codec.is_full();
+        if paused != link.paused {
+            link.paused = paused;
+            self.watch_again(slot);
+        }
         batch.parsed += *parsed.as_ref().unwrap_or(&input.len());
         if !full || parsed.is_err() {
             self.carry_rest(batch);
@@ -182,7 +191,8 @@ impl Engine {
         let Some(link) = self.links.get(slot) else {
             return;
         };
-        let closed = batch.link.is_none() && link.filter.peer_has_closed() && !link.ended;
+        let all_parsed = batch.link.is_none() && !link.paused;
+        let closed = all_parsed && link.filter.peer_has_closed() && !link.ended;
         let done = Engine::is_done(link);
         if link.has_output() {
             self.mark_dirty(slot);
@@ -193,6 +203,24 @@ impl Engine {
             self.input_ended(slot, batch);
         }
         self.schedule_link(slot);
+    }
+
+    fn is_paused(&self, slot: usize) -> bool {
+        self.links.get(slot).is_some_and(|link| link.paused)
+    }
+
+    /// Reads on where the codec has room again.
+    pub(crate) fn resume_reading(&mut self, slot: usize) {
+        let Some(link) = self.links.get_mut(slot).filter(|link| link.paused) else {
+            return;
+        };
+        if link.codec.as_ref().is_some_and(Dialect::is_full) {
+            return;
+        }
+        link.paused = false;
+        self.backlog.push_back((slot as u32, link.serial));
+        self.watch_again(slot);
+        self.wake();
     }
 
     /// Gives an unfinished batch back to its link, to be parsed on in the next turn.
@@ -291,6 +319,15 @@ impl Engine {
                 batch.notices.push(Notice::Accepted);
             }
         }
+    }
+}
+
+/// What may follow the handshake: with TLS the agreed protocol, and without one only Zeebe's.
+fn door_of(link: &Link) -> Door {
+    match (link.door, link.filter.is_alpn_agreed()) {
+        (Door::Both(_), Some(true)) => Door::Zt,
+        (Door::Both(compression), Some(false)) => Door::Zeebe(compression),
+        (door, _) => door,
     }
 }
 

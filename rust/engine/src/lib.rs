@@ -36,5 +36,6 @@ pub use error::{Failure, FailureKind, Refusal};
 pub use forward::Forward;
 pub use keys::{CallId, NodeKey, PeerKey};
 pub use limits::LinkLimits;
-pub use node::{NodeSettings, NodeStatistics, PeerInfo, PeerStatistics};
+pub use node::{NodeSettings, NodeStatistics, PeerInfo, PeerStatistics, ZeebeSettings};
+pub use pool::Protocol;
 pub use state::{Engine, EngineSettings, IdleStrategy, spin};

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use ztransport_proto::connection::Connection;
+use ztransport_proto::Dialect;
+use ztransport_proto::dialect::Door;
 use ztransport_proto::table::Role;
 use ztransport_proto::time::Time;
 
@@ -29,7 +30,9 @@ pub(crate) struct Link {
     pub(crate) socket: Socket,
     pub(crate) filter: Filter,
     /// Exists from the end of the TLS handshake on.
-    pub(crate) codec: Option<Connection>,
+    pub(crate) codec: Option<Dialect>,
+    /// What the codec may turn out to be.
+    pub(crate) door: Door,
     pub(crate) phase: Phase,
     pub(crate) role: Role,
     pub(crate) serial: u32,
@@ -55,6 +58,8 @@ pub(crate) struct Link {
     pub(crate) greeted: bool,
     /// Whether its node counts this link among the unproven.
     pub(crate) counted_unproven: bool,
+    /// Whether the codec has no room for more input: nothing is read until it has.
+    pub(crate) paused: bool,
     /// Whether the peer has ended its side: nothing more will be read.
     pub(crate) ended: bool,
     /// Whether the peer has said GOAWAY: the link closes when what runs has ended.
@@ -81,6 +86,7 @@ impl Link {
             socket,
             filter,
             codec: None,
+            door: Door::Zt,
             phase: Phase::Handshaking,
             role,
             serial,
@@ -96,6 +102,7 @@ impl Link {
             wake_at: None,
             greeted: false,
             counted_unproven: false,
+            paused: false,
             ended: false,
             leaving: false,
             finished: false,
@@ -171,7 +178,7 @@ impl Link {
 
     /// When this link must be looked at even if nothing arrives.
     pub(crate) fn deadline(&self, write_stall_nanos: u64) -> Option<Time> {
-        let codec = self.codec.as_ref().and_then(Connection::poll_timeout);
+        let codec = self.codec.as_ref().and_then(Dialect::poll_timeout);
         let stalled = self
             .blocked_since
             .map(|since| since.after_nanos(write_stall_nanos));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ztransport_proto::hello::Settings;
 use ztransport_proto::limits::Limits;
 use ztransport_proto::statistics::Statistics as ProtocolStatistics;
+use ztransport_proto::zeebe::Compression;
 use ztransport_tls as tls;
 
 use crate::keys::NodeKey;
@@ -29,6 +30,17 @@ pub struct NodeSettings {
     pub tls: Option<Arc<tls::Material>>,
     /// The connections' bounds.
     pub links: LinkLimits,
+    /// How this node speaks Zeebe's protocol.
+    pub zeebe: ZeebeSettings,
+}
+
+/// Zeebe's protocol beside ZT/1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZeebeSettings {
+    /// Whether the listeners take it. Dialling with it is always possible.
+    pub is_accepted: bool,
+    /// How its bytes are compressed, both ways: every node of a cluster must be told the same.
+    pub compression: Compression,
 }
 
 /// A node inside the engine.
@@ -125,6 +137,8 @@ pub struct PeerInfo {
     pub node_id: String,
     /// The address the peer says it can be dialled at; empty if it cannot.
     pub advertise: String,
+    /// What it speaks: `zt/1` or `zeebe`; empty while there is no connection.
+    pub protocol: &'static str,
     /// What TLS agreed on; none in plaintext.
     pub tls: Option<tls::Session>,
     /// Whether the peer came in through a listener.

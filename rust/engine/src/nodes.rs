@@ -4,7 +4,7 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 
 use socket2::SockAddr;
-use ztransport_proto::Connection;
+use ztransport_proto::Dialect;
 use ztransport_proto::fault::{FaultCode, Retry};
 
 use crate::address::Address;
@@ -96,6 +96,8 @@ impl Engine {
             let text = "the node is shutting down";
             if let Some(codec) = &mut self.links[link].codec {
                 codec.goaway(FaultCode::ShuttingDown, text);
+                let leaves_alone = codec.leaves_alone();
+                self.links[link].leaving |= leaves_alone;
             }
             self.flush_link(link);
         }
@@ -221,7 +223,7 @@ impl Engine {
         let link = entry.link.and_then(|slot| self.links.get(slot as usize));
         let hello = link
             .and_then(|link| link.codec.as_ref())
-            .and_then(Connection::peer);
+            .and_then(Dialect::peer);
         let dialled = entry.dial.as_ref().map(|dial| dial.address.to_string());
         let source = link
             .and_then(|link| link.socket.peer_ip())
@@ -232,6 +234,9 @@ impl Engine {
             advertise: hello
                 .map(|hello| hello.advertise.clone())
                 .unwrap_or_default(),
+            protocol: link
+                .and_then(|link| link.codec.as_ref())
+                .map_or("", Dialect::protocol),
             tls: link.and_then(|link| link.filter.session()),
             inbound: entry.dial.is_none(),
         })
@@ -253,7 +258,7 @@ impl Engine {
         statistics.protocol = link
             .codec
             .as_ref()
-            .map(Connection::statistics)
+            .map(Dialect::statistics)
             .unwrap_or_default();
         statistics.bytes_received = link.bytes_received;
         statistics.bytes_sent = link.bytes_sent;
@@ -343,10 +348,7 @@ fn remove_socket_file(path: Option<&Path>) {
 /// The second codec's preamble is the hash of the cluster's name and is told by the first bytes
 /// from TLS and from ZT/1: a name that would be mistaken for either cannot be used.
 fn check_cluster(cluster: &str) -> Result<(), Failure> {
-    let hash = cluster.encode_utf16().fold(0_u32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(u32::from(unit))
-    });
-    let bytes = hash.to_be_bytes();
+    let bytes = ztransport_proto::zeebe::preamble(cluster);
     if bytes.starts_with(&[0x16, 0x03]) || bytes == ztransport_proto::frame::PREFACE[..4] {
         let text = format!(
             "the cluster name {cluster:?} cannot be told from another protocol's first bytes: choose another name"

@@ -1,6 +1,6 @@
 //! How output leaves: gathered for a turn, written at its end.
 
-use ztransport_proto::Connection;
+use ztransport_proto::Dialect;
 
 use crate::error::{Failure, FailureKind};
 use crate::limits::OUTPUT_BYTES_MID_TURN;
@@ -13,7 +13,7 @@ impl Engine {
         let Some(link) = self.links.get_mut(slot) else {
             return;
         };
-        let queued = link.codec.as_ref().map_or(0, Connection::output_bytes);
+        let queued = link.codec.as_ref().map_or(0, Dialect::output_bytes);
         if queued >= OUTPUT_BYTES_MID_TURN && link.blocked_since.is_none() {
             return self.flush_link(slot);
         }
@@ -40,7 +40,10 @@ impl Engine {
             Phase::Handshaking | Phase::Open if link.finished => {}
             Phase::Handshaking | Phase::Open => match link.flush(now) {
                 Ok(Flushed::All) if Engine::is_done(link) => self.finish_link(slot),
-                Ok(flushed) => self.watch(slot, flushed == Flushed::Blocked),
+                Ok(flushed) => {
+                    self.watch(slot, flushed == Flushed::Blocked);
+                    self.resume_reading(slot);
+                }
                 Err(failure) => self.stop_writing(slot, failure),
             },
         }

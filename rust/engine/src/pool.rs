@@ -31,10 +31,21 @@ pub(crate) struct Lost {
     pub(crate) unconfirmed: u64,
 }
 
+/// What a dialer speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// ZT/1.
+    #[default]
+    Zt,
+    /// Zeebe's cluster messaging.
+    Zeebe,
+}
+
 /// How a peer is dialled, again and again.
 pub(crate) struct Dial {
     pub(crate) address: Address,
     pub(crate) pooled: bool,
+    pub(crate) protocol: Protocol,
     /// Addresses left to try in this attempt.
     pub(crate) candidates: VecDeque<SocketAddr>,
     pub(crate) state: DialState,
@@ -61,15 +72,24 @@ pub(crate) enum DialState {
 }
 
 impl Dial {
-    pub(crate) fn new(address: Address, pooled: bool) -> Dial {
+    pub(crate) fn new(address: Address, pooled: bool, protocol: Protocol) -> Dial {
         Dial {
             address,
             pooled,
+            protocol,
             candidates: VecDeque::new(),
             state: DialState::Resolving,
             attempts: 0,
             was_up: false,
             last_failure: None,
+        }
+    }
+
+    /// Its name in the pool.
+    pub(crate) fn pool_name(&self) -> String {
+        match self.protocol {
+            Protocol::Zt => self.address.to_string(),
+            Protocol::Zeebe => format!("zeebe {}", self.address),
         }
     }
 
@@ -210,7 +230,7 @@ mod tests {
 
     #[test]
     fn back_off_doubles_up_to_its_cap() {
-        let mut dial = Dial::new(Address::Name("h".into(), 1), true);
+        let mut dial = Dial::new(Address::Name("h".into(), 1), true, Protocol::Zt);
         let limits = LinkLimits {
             redial_base_ms: 50,
             redial_cap_ms: 300,

@@ -1,6 +1,6 @@
 //! Streams: the same commands as the protocol's, found by peer.
 
-use ztransport_proto::Connection;
+use ztransport_proto::Dialect;
 use ztransport_proto::event::{Body, SendError};
 use ztransport_proto::fault::FaultCode;
 
@@ -69,7 +69,7 @@ impl Engine {
     fn command<T>(
         &mut self,
         peer: PeerKey,
-        command: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+        command: impl FnOnce(&mut Dialect) -> Result<T, SendError>,
     ) -> Result<T, Refusal> {
         let slot = self.link_of(peer).map_err(|_| Refusal::Unknown)?;
         let codec = self.links[slot].codec.as_mut().ok_or(Refusal::Unknown)?;

@@ -87,6 +87,7 @@ fn wrong_cluster_is_told_to_both_sides() {
         limits: Limits::default(),
         tls: None,
         links: LinkLimits::default(),
+        zeebe: ztransport_engine::ZeebeSettings::default(),
     };
     client.node = client.engine.open_node(settings).unwrap();
     let (mut sides, error) = failure(Side::new("server", None), client);

@@ -366,6 +366,7 @@ fn two_draining_nodes_are_each_told() {
         limits: ztransport_proto::Limits::default(),
         tls: None,
         links: ztransport_engine::LinkLimits::default(),
+        zeebe: ztransport_engine::ZeebeSettings::default(),
     };
     let nodes = [side.node, side.engine.open_node(settings).unwrap()];
     for node in nodes {

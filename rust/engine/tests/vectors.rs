@@ -58,6 +58,7 @@ fn acceptor() -> Side {
         limits: Limits::default(),
         tls: None,
         links: LinkLimits::default(),
+        zeebe: ztransport_engine::ZeebeSettings::default(),
     };
     side.node = side.engine.open_node(settings).unwrap();
     side

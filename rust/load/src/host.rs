@@ -31,6 +31,7 @@ impl Host {
             limits: Limits::default(),
             tls,
             links: LinkLimits::default(),
+            zeebe: ztransport_engine::ZeebeSettings::default(),
         };
         let node = engine
             .open_node(settings)

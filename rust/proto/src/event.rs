@@ -279,6 +279,8 @@ pub enum SendError {
     Closed,
     /// The peer has said that it takes nothing new.
     GoingAway,
+    /// The protocol spoken here has no such thing; the text says what is missing.
+    Unsupported(&'static str),
 }
 
 impl fmt::Display for SendError {
@@ -292,6 +294,7 @@ impl fmt::Display for SendError {
             Self::BadMetadata => f.write_str("the metadata is not a short list of pairs"),
             Self::Closed => f.write_str("the connection is closed"),
             Self::GoingAway => f.write_str("the peer takes nothing new"),
+            Self::Unsupported(text) => f.write_str(text),
         }
     }
 }

@@ -171,7 +171,8 @@ pub fn credit_body(count: u64, bytes: u64) -> [u8; 16] {
     (u128::from(count) | u128::from(bytes) << 64).to_le_bytes()
 }
 
-fn cut(text: &str) -> &str {
+/// The text, cut between characters where it is longer than allowed (W-40).
+pub(crate) fn cut(text: &str) -> &str {
     let mut end = text.len().min(TEXT_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;

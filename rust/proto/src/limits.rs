@@ -73,6 +73,20 @@ pub const LANES_STARTED_MAX: usize = 16;
 /// A call later than this after its deadline shows that the driver itself stood still.
 pub const LATE_MS: u32 = 100;
 
+/// Bytes of a Zeebe handshake.
+pub const ZEEBE_HANDSHAKE_BYTES: usize = 6;
+/// Bytes of a Zeebe subject at most, where it stands on the wire: its length has 15 bits.
+pub const ZEEBE_SUBJECT_BYTES_MAX: usize = i16::MAX as usize;
+/// Zeebe messages with more bytes than this are gathered in an allocation of their own while they
+/// arrive; shorter ones wait in the input until they are whole.
+pub const ZEEBE_GATHER_BYTES: usize = 16 * 1024;
+/// Bytes that a compressed Zeebe stream is unpacked to before they are looked at.
+pub const ZEEBE_UNPACK_BYTES: usize = 64 * 1024;
+/// How much more a compressed Zeebe stream may hold than it has bytes, beyond one message.
+pub const ZEEBE_UNPACK_RATIO_MAX: u64 = 100;
+/// Our Zeebe requests without an answer at most: the protocol tells no window.
+pub const ZEEBE_ASKED_COUNT_MAX: usize = 1 << 16;
+
 /// Bytes given to the driver at once, unless one frame is longer.
 pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
 /// The output may be cut at least this often.
@@ -150,6 +164,11 @@ pub struct Limits {
     pub overhead_per_second: u32,
     /// Frames for unknown ids after which the connection ends.
     pub unknown_ids_max: u32,
+    /// Bytes of a Zeebe message, both ways, as Zeebe's protocol tells no limits: 64 KiB to 1 GiB.
+    pub zeebe_message_bytes_max: u32,
+    /// Time between two heartbeats that a Zeebe dialer offers, 0 for none. A third of
+    /// `liveness_timeout_ms`, the silence that ends such a connection, is used if that is shorter.
+    pub zeebe_heartbeat_interval_ms: u32,
 }
 
 impl Default for Limits {
@@ -176,6 +195,8 @@ impl Default for Limits {
             overhead_burst: OVERHEAD_BURST_MIN,
             overhead_per_second: OVERHEAD_PER_SECOND_MIN,
             unknown_ids_max: 1_000,
+            zeebe_message_bytes_max: 4 << 20,
+            zeebe_heartbeat_interval_ms: 5_000,
         }
     }
 }
@@ -267,6 +288,7 @@ impl Limits {
         let message = u64::from(self.message_bytes_max);
         let bytes = |name, value: u64, initial: u64| in_range(name, value, initial.max(message), WINDOW_BYTES_CEILING);
         in_range("message_bytes_max", message, MESSAGE_BYTES_INITIAL, MESSAGE_BYTES_CEILING)?;
+        in_range("zeebe_message_bytes_max", self.zeebe_message_bytes_max, MESSAGE_BYTES_INITIAL, MESSAGE_BYTES_CEILING)?;
         in_range("request_window_count", self.request_window_count, REQUEST_WINDOW_COUNT_INITIAL, REQUEST_WINDOW_COUNT_CEILING)?;
         in_range("subjects_max", self.subjects_max, SUBJECTS_INITIAL, SUBJECTS_CEILING)?;
         in_range("subject_window_count", self.subject_window_count, SUBJECT_WINDOW_COUNT_INITIAL, u32::MAX)?;
@@ -291,6 +313,7 @@ impl Limits {
         in_range("hello_timeout_ms", self.hello_timeout_ms, 1_u32, TIMEOUT_MS_CEILING)?;
         in_range("liveness_timeout_ms", liveness, LIVENESS_TIMEOUT_MS_MIN, TIMEOUT_MS_CEILING)?;
         in_range("ping_interval_ms", self.ping_interval_ms, LIVENESS_TIMEOUT_MS_MIN / 4, liveness / 2)?;
+        in_range("zeebe_heartbeat_interval_ms", self.zeebe_heartbeat_interval_ms, 0_u32, TIMEOUT_MS_CEILING)?;
         in_range("assembly_grace_ms", self.assembly_grace_ms, 1_u32, TIMEOUT_MS_CEILING)
     }
 

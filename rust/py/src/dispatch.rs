@@ -249,6 +249,13 @@ impl<'a, 'py> Turn<'a, 'py> {
             return Ok(());
         };
         let Some(handler) = &route.handler else {
+            if route.inbox.is_some() && self.take_as_send(id)? {
+                let envelope = Envelope {
+                    request: None,
+                    ..envelope
+                };
+                return self.send(batch, envelope, payload);
+            }
             let text = format!("no handler for {}", route.subject.bind(self.py));
             let chosen = Fault::new(FaultCode::NoHandler, Retry::NotStarted, &text);
             return message::fault(self.py, link.get(), id, &chosen);

@@ -67,6 +67,7 @@ fn failure_class(kind: &FailureKind) -> &'static str {
         FailureKind::ShuttingDown => "ShuttingDown",
         FailureKind::Tls(kind) => tls_class(kind),
         FailureKind::TlsPeer => "TLSPeer",
+        FailureKind::Unsupported => "NotSupported",
         FailureKind::WrongCluster => "WrongCluster",
         _ => "Error",
     }
@@ -117,6 +118,7 @@ pub(crate) fn refusal(py: Python<'_>, refusal: &Refusal) -> PyErr {
             None,
         ),
         Refusal::Draining => error(py, "ShuttingDown", "the peer takes nothing new", None),
+        Refusal::Unsupported(text) => error(py, "NotSupported", text, None),
         other => error(py, "Error", &format!("refused: {other:?}"), not_started),
     }
 }

@@ -50,6 +50,8 @@ fields!(
     overhead_burst,
     overhead_per_second,
     unknown_ids_max,
+    zeebe_message_bytes_max,
+    zeebe_heartbeat_interval_ms,
 );
 
 fields!(

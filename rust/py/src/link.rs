@@ -217,9 +217,23 @@ impl Link {
     }
 
     #[getter]
-    fn advertised_address(&self) -> Option<String> {
-        self.info(|info| info.advertise.clone())
-            .filter(|address| !address.is_empty())
+    fn advertised_address(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let known = || {
+            self.info(|info| info.advertise.clone())
+                .filter(|address| !address.is_empty())
+        };
+        if known().is_none() {
+            // A Zeebe peer declares its address with its first message, after it has greeted.
+            let info = self.engine.get().lock(py)?.engine.peer_info(self.peer);
+            self.learn(info);
+        }
+        Ok(known())
+    }
+
+    #[getter]
+    fn protocol(&self) -> Option<&'static str> {
+        self.info(|info| info.protocol)
+            .filter(|name| !name.is_empty())
     }
 
     #[getter]

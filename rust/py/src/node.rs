@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use ztransport_engine::{NodeKey, NodeSettings};
+use ztransport_engine::{NodeKey, NodeSettings, Protocol, ZeebeSettings};
+use ztransport_proto::zeebe::Compression;
 
 use crate::core::Engine;
 use crate::errors;
@@ -31,11 +32,12 @@ pub(crate) struct NodeCore {
 #[pymethods]
 impl NodeCore {
     #[new]
-    #[pyo3(signature = (engine, *, cluster, node_id, advertise, limits, material, peer_class, stream_class, handler_budget_ms, expose_errors))]
+    #[pyo3(signature = (engine, *, cluster, node_id, advertise, limits, material, peer_class, stream_class, handler_budget_ms, expose_errors, protocols, zeebe_compression))]
     #[expect(
         clippy::too_many_arguments,
         reason = "named in Python: one for each setting"
     )]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn new(
         engine: &Bound<'_, Engine>,
         cluster: String,
@@ -47,6 +49,8 @@ impl NodeCore {
         stream_class: Py<PyAny>,
         handler_budget_ms: u64,
         expose_errors: bool,
+        protocols: Vec<String>,
+        zeebe_compression: &str,
     ) -> PyResult<NodeCore> {
         let py = engine.py();
         let (protocol, links) = limits::from_dict(limits)?;
@@ -58,6 +62,7 @@ impl NodeCore {
             limits: protocol,
             tls: material.map(|material| material.get().inner.clone()),
             links,
+            zeebe: zeebe(py, &protocols, zeebe_compression)?,
         };
         let entry = NodeEntry {
             routes: Routes::default(),
@@ -107,10 +112,19 @@ impl NodeCore {
     }
 
     /// Begins to dial and returns the peer; a pooled one may be up already.
-    fn _dial(&self, py: Python<'_>, address: &str, pooled: bool) -> PyResult<Py<Link>> {
+    fn _dial(
+        &self,
+        py: Python<'_>,
+        address: &str,
+        pooled: bool,
+        protocol: &str,
+    ) -> PyResult<Py<Link>> {
         let engine = self.engine.bind(py);
+        let protocol = dialled_protocol(py, protocol)?;
         let mut core = engine.get().lock(py)?;
-        let dialled = core.engine.connect(self.key, address, pooled);
+        let dialled = core
+            .engine
+            .connect_with(self.key, address, pooled, protocol);
         let known = dialled.as_ref().ok().and_then(|peer| core.peers.get(peer));
         if let Some(entry) = known {
             return Ok(entry.link.clone_ref(py));
@@ -240,5 +254,39 @@ impl NodeCore {
         drop(core);
         self.engine.get().generation.fetch_add(1, Ordering::Relaxed);
         replaced.map(drop).ok_or_else(|| errors::closed(py, "node"))
+    }
+}
+
+const PROTOCOLS: [&str; 2] = ["zt/1", "zeebe"];
+
+fn zeebe(py: Python<'_>, protocols: &[String], compression: &str) -> PyResult<ZeebeSettings> {
+    let is_known = |name: &String| PROTOCOLS.contains(&name.as_str());
+    if !protocols.iter().all(is_known) || !protocols.iter().any(|name| name == PROTOCOLS[0]) {
+        let text = format!("protocols hold \"zt/1\" and may hold \"zeebe\", not {protocols:?}");
+        return Err(errors::configuration(py, &text));
+    }
+    let compression = match compression {
+        "none" => Compression::None,
+        "gzip" => Compression::Gzip,
+        "snappy" => Compression::Snappy,
+        other => {
+            let text = format!("zeebe_compression is none, gzip or snappy, not {other:?}");
+            return Err(errors::configuration(py, &text));
+        }
+    };
+    Ok(ZeebeSettings {
+        is_accepted: protocols.iter().any(|name| name == PROTOCOLS[1]),
+        compression,
+    })
+}
+
+fn dialled_protocol(py: Python<'_>, name: &str) -> PyResult<Protocol> {
+    match name {
+        "zt/1" => Ok(Protocol::Zt),
+        "zeebe" => Ok(Protocol::Zeebe),
+        other => {
+            let text = format!("a protocol is \"zt/1\" or \"zeebe\", not {other:?}");
+            Err(errors::configuration(py, &text))
+        }
     }
 }

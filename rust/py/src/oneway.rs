@@ -63,6 +63,13 @@ impl<'py> Turn<'_, 'py> {
         }
     }
 
+    /// Zeebe's protocol does not tell a one-way message from a request: where only a subscription
+    /// waits it is one.
+    pub(crate) fn take_as_send(&self, id: u64) -> PyResult<bool> {
+        let mut core = self.engine.get().lock(self.py)?;
+        Ok(core.engine.take_as_send(self.peer, id))
+    }
+
     pub(crate) fn count_unroutable(&self) -> PyResult<()> {
         let mut core = self.engine.get().lock(self.py)?;
         let node = self.link.as_ref().map(|link| link.get().node);

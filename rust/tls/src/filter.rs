@@ -36,6 +36,7 @@ pub const EARLY_BYTES_MAX: usize = 4 << 20;
 pub struct Filter {
     stage: Stage,
     material: Arc<Material>,
+    alpn: Alpn,
     framing: Framing,
     /// Leading bytes of the stream found to be a TLS record's, 0 to 2.
     recognised: usize,
@@ -50,6 +51,16 @@ pub struct Filter {
     /// Records without plaintext in a row, 0 to [`BLANK_RECORDS_MAX`].
     blank_records: u32,
     failure: Option<Error>,
+}
+
+/// What is asked of the peer's ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// `zt/1`, unless the options say otherwise.
+    Expected,
+    /// A dialer offers none; a listener also takes dialers that offer none. For protocols that
+    /// predate ALPN.
+    MayBeAbsent,
 }
 
 enum Stage {
@@ -68,23 +79,41 @@ impl Filter {
     /// # Errors
     /// [`ErrorKind::Configuration`] if `host` is neither.
     pub fn dial(material: &Arc<Material>, host: &str) -> Result<Self, Error> {
+        Self::dial_with(material, host, Alpn::Expected)
+    }
+
+    /// The same, with a choice of ALPN.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if `host` is neither a DNS name nor an IP address.
+    pub fn dial_with(material: &Arc<Material>, host: &str, alpn: Alpn) -> Result<Self, Error> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Error::configuration(host, "is neither a DNS name nor an IP address"))?;
-        let connection = ClientConnection::new(material.client.clone(), name)?;
-        let mut filter = Self::new(material, Stage::Refused);
+        let config = match alpn {
+            Alpn::Expected => &material.client,
+            Alpn::MayBeAbsent => &material.client_without_alpn,
+        };
+        let connection = ClientConnection::new(config.clone(), name)?;
+        let mut filter = Self::new(material, alpn, Stage::Refused);
         filter.open(connection.into())?;
         Ok(filter)
     }
 
     /// Takes part as the listener. A material that cannot listen fails on the first input.
     pub fn accept(material: &Arc<Material>) -> Self {
-        Self::new(material, Stage::Accepting(Box::default()))
+        Self::accept_with(material, Alpn::Expected)
     }
 
-    fn new(material: &Arc<Material>, stage: Stage) -> Self {
+    /// The same, with a choice of ALPN.
+    pub fn accept_with(material: &Arc<Material>, alpn: Alpn) -> Self {
+        Self::new(material, alpn, Stage::Accepting(Box::default()))
+    }
+
+    fn new(material: &Arc<Material>, alpn: Alpn, stage: Stage) -> Self {
         Self {
             stage,
             material: material.clone(),
+            alpn,
             framing: Framing::default(),
             recognised: 0,
             established: false,
@@ -195,6 +224,14 @@ impl Filter {
         }
     }
 
+    /// Whether the handshake agreed on `zt/1`.
+    pub fn is_alpn_agreed(&self) -> bool {
+        match &self.stage {
+            Stage::Open(connection) => connection.alpn_protocol() == Some(ALPN_PROTOCOL),
+            _ => false,
+        }
+    }
+
     /// What the handshake agreed on; `None` before it is over.
     pub fn session(&self) -> Option<Session> {
         match &self.stage {
@@ -252,7 +289,8 @@ impl Filter {
         let Stage::Accepting(acceptor) = &mut self.stage else {
             return Ok(());
         };
-        match hello::answer(acceptor, &self.material) {
+        let may_be_absent = self.material.accept_absent_alpn || self.alpn == Alpn::MayBeAbsent;
+        match hello::answer(acceptor, &self.material, may_be_absent) {
             Ok(None) => Ok(()),
             Ok(Some(connection)) => self.open(connection),
             Err(refusal) => Err(self.refuse(refusal)),
@@ -326,7 +364,8 @@ impl Filter {
         };
         let is_dialer = matches!(**connection, Connection::Client(_));
         let is_agreed = connection.alpn_protocol() == Some(ALPN_PROTOCOL);
-        if is_dialer && self.material.require_alpn && !is_agreed {
+        let is_required = self.material.require_alpn && self.alpn == Alpn::Expected;
+        if is_dialer && is_required && !is_agreed {
             self.sealing.close(connection);
             return Err(ErrorKind::ALPNRefused.into());
         }

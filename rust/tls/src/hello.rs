@@ -52,6 +52,7 @@ impl Refusal {
 pub(crate) fn answer(
     acceptor: &mut Acceptor,
     material: &Material,
+    may_be_absent: bool,
 ) -> Result<Option<Connection>, Refusal> {
     let accepted = match acceptor.accept() {
         Ok(None) => return Ok(None),
@@ -59,7 +60,7 @@ pub(crate) fn answer(
         Err((error, alert)) => return Err(Refusal::from_rustls(error, alert)),
     };
     let config = server_config(material)?;
-    check_alpn(&accepted, material)?;
+    check_alpn(&accepted, may_be_absent)?;
     match accepted.into_connection(config) {
         Ok(connection) => Ok(Some(connection.into())),
         Err((error, alert)) => Err(Refusal::from_rustls(error, alert)),
@@ -73,13 +74,13 @@ fn server_config(material: &Material) -> Result<Arc<ServerConfig>, Refusal> {
     config.ok_or_else(|| Refusal::new(missing(), ALERT_INTERNAL_ERROR))
 }
 
-fn check_alpn(accepted: &Accepted, material: &Material) -> Result<(), Refusal> {
+fn check_alpn(accepted: &Accepted, may_be_absent: bool) -> Result<(), Refusal> {
     let hello = accepted.client_hello();
     let is_acceptable = match hello.alpn() {
         // Its version is refused next, which tells more than its ALPN.
         _ if !offers_tls13(&hello) => true,
         Some(mut offers) => offers.any(|offer| offer == ALPN_PROTOCOL),
-        None => material.accept_absent_alpn,
+        None => may_be_absent,
     };
     match is_acceptable {
         true => Ok(()),

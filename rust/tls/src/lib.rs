@@ -44,7 +44,7 @@ pub use config::{
     Source, TrustSource,
 };
 pub use error::{Error, ErrorKind, Fault};
-pub use filter::{BLANK_RECORDS_MAX, EARLY_BYTES_MAX, Filter};
+pub use filter::{Alpn, BLANK_RECORDS_MAX, EARLY_BYTES_MAX, Filter};
 pub use material::Material;
 pub use sealing::{RECORD_OVERHEAD_BYTES, RECORD_PLAINTEXT_BYTES_MAX};
 pub use session::{Identity, Session};

@@ -30,6 +30,8 @@ const SUITES_DEFAULT: [SupportedCipherSuite; 3] = [
 pub struct Material {
     pub(crate) server: Option<Arc<ServerConfig>>,
     pub(crate) client: Arc<ClientConfig>,
+    /// The same for protocols that predate ALPN.
+    pub(crate) client_without_alpn: Arc<ClientConfig>,
     pub(crate) require_alpn: bool,
     pub(crate) accept_absent_alpn: bool,
     pub(crate) rekey_records: u64,
@@ -54,9 +56,13 @@ impl Material {
             .clone()
             .map(|own| server(&provider, &verifier, own))
             .transpose()?;
+        let client = client(&provider, &verifier, own)?;
+        let mut client_without_alpn = ClientConfig::clone(&client);
+        client_without_alpn.alpn_protocols = Vec::new();
         Ok(Arc::new(Self {
             server,
-            client: client(&provider, &verifier, own)?,
+            client,
+            client_without_alpn: Arc::new(client_without_alpn),
             require_alpn: options.require_alpn,
             accept_absent_alpn: options.accept_absent_alpn,
             rekey_records: options.rekey_records,

@@ -54,6 +54,7 @@ impl Side {
             limits,
             tls,
             links,
+            zeebe: ztransport_engine::ZeebeSettings::default(),
         };
         let node = engine.open_node(settings).unwrap();
         Side {

@@ -6,7 +6,7 @@ macro_rules! sources {
     ($($path:literal,)*) => { [$(include_str!($path),)*] };
 }
 
-const SOURCES: [&str; 23] = sources![
+const SOURCES: [&str; 30] = sources![
     "abuse.rs",
     "credit.rs",
     "greeting.rs",
@@ -19,6 +19,8 @@ const SOURCES: [&str; 23] = sources![
     "table.rs",
     "timing.rs",
     "vectors.rs",
+    "zeebe.rs",
+    "../../../engine/tests/zeebe.rs",
     "../../src/assembly.rs",
     "../../src/codec.rs",
     "../../src/credit.rs",
@@ -30,6 +32,11 @@ const SOURCES: [&str; 23] = sources![
     "../../src/overhead.rs",
     "../../src/stream.rs",
     "../../src/subjects.rs",
+    "../../src/zeebe/asked.rs",
+    "../../src/zeebe/compression.rs",
+    "../../src/zeebe/heartbeat.rs",
+    "../../src/zeebe/served.rs",
+    "../../src/zeebe/wire.rs",
 ];
 
 fn is_test_name(word: &str) -> bool {

@@ -22,3 +22,4 @@ mod timing;
 mod transcript;
 mod vectors;
 mod world;
+mod zeebe;

@@ -200,7 +200,7 @@ fn t20_an_honest_slow_message_arrives() {
 }
 
 #[test]
-fn t29_a_driver_that_stood_still_disconnects_nobody() {
+fn w_49_t29_a_driver_that_stood_still_disconnects_nobody() {
     for stall in [5_000, 30_000, 600_000] {
         let mut pair = Pair::with_subject(Limits::default());
         pair.dialer

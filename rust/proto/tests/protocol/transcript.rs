@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use ztransport_proto::zeebe::Compression;
 use ztransport_proto::{
-    Body, Connection, Error, Event, FaultCode, Limits, Metadata, Payload, Retry, Role, SendError,
-    Settings, Time,
+    Body, Dialect, Door, Error, Event, FaultCode, Limits, Metadata, Payload, Retry, Role,
+    SendError, Settings, Time,
 };
 
 /// Events taken in one call: no transcript has more.
@@ -57,9 +58,34 @@ fn retry(class: Retry) -> &'static str {
     }
 }
 
+fn zt() -> (Door, Settings) {
+    let settings = Settings {
+        cluster: "orders".into(),
+        node_id: "node-b".into(),
+        advertise: "127.0.0.1:7000".into(),
+        limits: Limits::default(),
+    };
+    (Door::Zt, settings)
+}
+
+/// Zeebe's protocol under its default cluster name, offering no heartbeats.
+fn zeebe(advertise: &str) -> (Door, Settings) {
+    let limits = Limits {
+        zeebe_heartbeat_interval_ms: 0,
+        ..Limits::default()
+    };
+    let settings = Settings {
+        cluster: "zeebe-cluster".into(),
+        advertise: advertise.into(),
+        limits,
+        ..zt().1
+    };
+    (Door::Zeebe(Compression::None), settings)
+}
+
 /// One connection under replay.
 struct Replay {
-    connection: Connection,
+    connection: Dialect,
     now: Time,
     inbox: Vec<u8>,
     /// Bytes of the inbox that the last step has consumed.
@@ -68,14 +94,18 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(role: Role) -> Self {
-        let settings = Settings {
-            cluster: "orders".into(),
-            node_id: "node-b".into(),
-            advertise: "127.0.0.1:7000".into(),
-            limits: Limits::default(),
+    fn new(role: &str) -> Self {
+        let words: Vec<&str> = role.split(' ').collect();
+        let role = match words[..2] {
+            ["role", "dialer"] => Role::Dialer,
+            ["role", "acceptor"] => Role::Acceptor,
+            _ => panic!("a transcript begins with a role, not {words:?}"),
         };
-        let connection = Connection::new(role, settings.into(), Time::ZERO);
+        let (door, settings) = match words.get(2..) {
+            Some(["zeebe", advertise]) => zeebe(advertise),
+            _ => zt(),
+        };
+        let connection = Dialect::new(role, door, settings.into(), Time::ZERO);
         Self {
             connection,
             now: Time::ZERO,
@@ -288,19 +318,11 @@ fn is_step(line: &str) -> bool {
 /// Replays the steps of a transcript and gives back all of it as it happened.
 pub(crate) fn replay(text: &str) -> String {
     let mut steps = text.lines().filter(|line| is_step(line));
-    let role = match steps.next() {
-        Some("role dialer") => Role::Dialer,
-        Some("role acceptor") => Role::Acceptor,
-        other => panic!("a transcript begins with a role, not {other:?}"),
-    };
+    let role = steps.next().unwrap_or_default();
     let mut replay = Replay::new(role);
     let comments = text.lines().take_while(|line| line.starts_with('#'));
     comments.for_each(|line| replay.say(line));
-    replay.say(if role == Role::Dialer {
-        "role dialer"
-    } else {
-        "role acceptor"
-    });
+    replay.say(role);
     replay.write();
     let next = time(replay.connection.poll_timeout());
     replay.say(&format!("next {next}"));

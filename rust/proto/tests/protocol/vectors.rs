@@ -35,4 +35,9 @@ transcripts! {
     w_36_transcript_of_a_stream: "stream",
     w_47_transcript_of_silence: "silence",
     w_44_transcript_of_goaway: "goaway",
+    w_70_transcript_of_a_zeebe_listener: "zeebe_acceptor",
+    w_70_transcript_of_a_zeebe_dialer: "zeebe_dialer",
+    w_71_transcript_of_a_zeebe_listener_in_version_1: "zeebe_acceptor_v1",
+    w_71_transcript_of_a_zeebe_dialer_in_version_1: "zeebe_dialer_v1",
+    w_70_transcript_of_another_zeebe_cluster: "zeebe_wrong_cluster",
 }
