@@ -9,7 +9,7 @@ import pytest
 
 from tests import house_tree as tree
 
-PURE_CRATES = ("proto", "tls")
+PURE_CRATES = ("proto", "gossip", "tls")
 BANNED = {
     "std::time::Instant",
     "std::time::SystemTime",

@@ -1,0 +1,1 @@
+"""Membership in simulation: which experiments are published, and their curves."""

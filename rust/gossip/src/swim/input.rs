@@ -1,0 +1,210 @@
+//! The door for datagrams: every check before the first effect.
+
+use std::collections::btree_map::Entry;
+
+use crate::error::Drop;
+use crate::limits::{DATAGRAM_BYTES_CEILING, ENVELOPE_BYTES, GREETINGS_MAX};
+use crate::seal::{ReplayWindow, SenderKey};
+use crate::time::Time;
+use crate::wire::{Address, Header, Kind, Message, Messages, validate};
+
+use super::output::{Content, To};
+use super::{Node, Peer};
+
+/// From whom a message came and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) now: Time,
+    pub(super) sid: u64,
+    pub(super) address: Address,
+    /// Part of an answer in anti-entropy: no news.
+    pub(super) hearsay: bool,
+}
+
+impl Node {
+    /// Takes a datagram, which is opened in place.
+    ///
+    /// # Errors
+    /// Why it was dropped; then nothing changed but the counter of that reason.
+    pub fn handle_datagram(
+        &mut self,
+        now: Time,
+        from: Address,
+        datagram: &mut [u8],
+    ) -> Result<(), Drop> {
+        self.statistics.datagrams_received += 1;
+        self.statistics.bytes_received += datagram.len() as u64;
+        let result = self.take_datagram(now, from, datagram);
+        if let Err(reason) = result {
+            self.statistics.drop(reason);
+        }
+        result
+    }
+
+    fn take_datagram(&mut self, now: Time, from: Address, bytes: &mut [u8]) -> Result<(), Drop> {
+        if !(ENVELOPE_BYTES..=DATAGRAM_BYTES_CEILING).contains(&bytes.len()) {
+            return Err(Drop::Length);
+        }
+        let header = Header::decode(bytes).ok_or(Drop::Header)?;
+        self.admit(&header)?;
+        match header.kind {
+            Kind::Sealed | Kind::Plain => self.take_sealed(now, from, &header, bytes),
+            Kind::Hello | Kind::PlainHello => self.take_hello(now, from, &header, bytes),
+            Kind::HelloReply | Kind::PlainHelloReply => {
+                self.take_hello_reply(now, from, &header, bytes)
+            }
+        }
+    }
+
+    /// What the header alone decides.
+    fn admit(&self, header: &Header) -> Result<(), Drop> {
+        if header.kind.is_plain() == self.keyring.is_sealed() {
+            return Err(Drop::Header);
+        }
+        if !header.kind.is_plain() && !self.keyring.holds(header.epoch) {
+            return Err(Drop::Epoch);
+        }
+        if header.sid == self.sid {
+            return Err(Drop::Reflected);
+        }
+        if self.departed {
+            return Err(Drop::Departed);
+        }
+        Ok(())
+    }
+
+    fn take_sealed(
+        &mut self,
+        now: Time,
+        from: Address,
+        header: &Header,
+        bytes: &mut [u8],
+    ) -> Result<(), Drop> {
+        if self.retired.holds(header.sid) {
+            return Err(Drop::Retired);
+        }
+        if header.kind.is_plain() {
+            let body = self.keyring.open(None, header, self.sid, bytes);
+            return self.take_body(now, from, header, body.ok_or(Drop::Forged)?, None);
+        }
+        let fresh = self.key_for(now, header)?;
+        let cached = self
+            .peers
+            .get(&header.sid)
+            .and_then(|peer| peer.key.as_ref());
+        let key = fresh.as_ref().or(cached);
+        let body = self.keyring.open(key, header, self.sid, bytes);
+        self.take_body(now, from, header, body.ok_or(Drop::Forged)?, fresh)
+    }
+
+    /// The sender's key unless it is cached. A strange sender is looked at only so often, as each
+    /// costs a derivation.
+    fn key_for(&mut self, now: Time, header: &Header) -> Result<Option<SenderKey>, Drop> {
+        if let Some(peer) = self.peers.get(&header.sid) {
+            if !peer.window.is_new(header.counter) {
+                return Err(Drop::Replay);
+            }
+            let cached = peer.key.as_ref().map(SenderKey::epoch);
+            if cached == Some(header.epoch) {
+                return Ok(None);
+            }
+        } else if self.table.find(header.sid).is_none() && !self.strangers.take(now) {
+            return Err(Drop::Unknown);
+        }
+        Ok(self.keyring.sender_key(header.epoch, header.sid))
+    }
+
+    fn take_body(
+        &mut self,
+        now: Time,
+        from: Address,
+        header: &Header,
+        body: &[u8],
+        fresh: Option<SenderKey>,
+    ) -> Result<(), Drop> {
+        validate(body).map_err(|_| Drop::Malformed)?;
+        let peers_max = self.settings.members_max as usize + GREETINGS_MAX;
+        if self.peers.len() >= peers_max && !self.peers.contains_key(&header.sid) {
+            return Err(Drop::Stranger);
+        }
+        let met = !self.peers.contains_key(&header.sid);
+        if !header.kind.is_plain() {
+            self.remember(header, fresh);
+        }
+        let origin = Origin {
+            now,
+            sid: header.sid,
+            address: from,
+            hearsay: false,
+        };
+        self.act(origin, body);
+        if met {
+            self.get_to_know(origin);
+        }
+        Ok(())
+    }
+
+    /// Asks who it is when somebody writes whose rumour has not come yet: what it asks of us is
+    /// answered meanwhile, so that a wave of joins causes no suspicions.
+    fn get_to_know(&mut self, origin: Origin) {
+        if self.table.find(origin.sid).is_none() {
+            self.want(origin, &origin.sid.to_le_bytes());
+        }
+    }
+
+    /// Commits the counter of a datagram that has proven its sender, and keeps the sender's key.
+    pub(super) fn remember(&mut self, header: &Header, fresh: Option<SenderKey>) {
+        let peer = match self.peers.entry(header.sid) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Peer {
+                key: None,
+                window: ReplayWindow::default(),
+            }),
+        };
+        peer.window.commit(header.counter);
+        if fresh.is_some() {
+            peer.key = fresh;
+        }
+    }
+
+    fn act(&mut self, mut origin: Origin, body: &[u8]) {
+        for message in Messages::new(body).flatten() {
+            if let Message::Part { last, more } = message {
+                origin.hearsay = true;
+                self.on_part(origin, last, more);
+            } else {
+                self.on_message(origin, message);
+            }
+        }
+    }
+
+    fn on_message(&mut self, origin: Origin, message: Message<'_>) {
+        match message {
+            Message::Ping { seq, digest } => self.on_ping(origin, seq, digest),
+            Message::Ack { seq, digest } => self.on_ack(origin, seq, digest),
+            Message::PingReq { seq, target } => self.on_ping_req(origin, seq, target),
+            Message::Nack { seq } => self.prober.nack(seq),
+            Message::Alive(description) => self.hear_alive(origin, &description),
+            Message::Digest { half, buckets } => self.on_digest(origin, half, buckets),
+            Message::Summaries(summaries) => self.on_summaries(origin, summaries),
+            Message::Want(sids) => self.on_want(origin, sids),
+            // Only greetings carry these, and they do not come this way.
+            Message::Part { .. } | Message::Hello { .. } | Message::HelloReply { .. } => {}
+            rumour => self.hear_rumour(origin, rumour),
+        }
+    }
+
+    fn on_ping(&mut self, origin: Origin, seq: u32, digest: u64) {
+        self.answer(origin, Content::Ack(seq));
+        self.compare_digest(origin, digest);
+    }
+
+    /// Sends back to who sent: to its address of record when it is a member.
+    pub(super) fn answer(&mut self, origin: Origin, content: Content) {
+        let to = match self.table.find(origin.sid) {
+            Some(slot) => To::Member(slot, origin.sid),
+            None => To::Contact(origin.sid, origin.address),
+        };
+        self.send(to, content);
+    }
+}

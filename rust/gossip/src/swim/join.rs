@@ -1,0 +1,251 @@
+//! Getting to know the first member, and finding back those that were lost.
+
+use std::collections::VecDeque;
+
+use crate::error::{Drop, Misuse};
+use crate::limits::{ENVELOPE_BYTES, GREETINGS_MAX, SEEDS_MAX};
+use crate::time::Time;
+use crate::wire::{Address, Header, Message, Messages, State, validate};
+
+use super::Node;
+use super::output::{Content, To};
+
+/// Milliseconds between two attempts to join.
+const RETRY_MS: u64 = 1_000;
+/// Bytes of the body of an answer: a greeting that is shorter gets none.
+const REPLY_BYTES: usize = 19;
+/// The greeting life has ended, as far as the answering member knows.
+const STATUS_RENEW: u8 = 1;
+
+/// Addresses to greet, and greetings without an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Join {
+    seeds: Vec<Address>,
+    /// Counters of our greetings, and where they went.
+    greetings: VecDeque<(u64, Address)>,
+    next: Time,
+    /// When the last view was asked for.
+    asked: Option<Time>,
+    joined: bool,
+}
+
+impl Join {
+    pub(super) const fn deadline(&self) -> Time {
+        self.next
+    }
+
+    pub(super) fn greeted(&mut self, counter: u64, to: Address) {
+        if self.greetings.len() >= GREETINGS_MAX {
+            self.greetings.pop_front();
+        }
+        self.greetings.push_back((counter, to));
+    }
+
+    pub(super) const fn finished(&mut self) {
+        self.joined = true;
+    }
+
+    /// Whether we await an answer to this greeting; it is answered then.
+    fn awaits(&mut self, echo: u64) -> bool {
+        let at = self
+            .greetings
+            .iter()
+            .position(|&(counter, _)| counter == echo);
+        at.is_some_and(|at| self.greetings.remove(at).is_some())
+    }
+}
+
+impl Node {
+    /// Greets the members at `seeds` until one has answered and told its view. Later, seeds that
+    /// are not in the view are greeted now and then, so that parted clusters find together.
+    ///
+    /// # Errors
+    /// [`Misuse::OutOfRange`] for more than 64 seeds, [`Misuse::Departed`] after leaving.
+    pub fn join(&mut self, now: Time, seeds: &[Address]) -> Result<(), Misuse> {
+        if seeds.len() > SEEDS_MAX {
+            return Err(Misuse::OutOfRange(
+                "seeds",
+                seeds.len() as u64,
+                0,
+                SEEDS_MAX as u64,
+            ));
+        }
+        if self.leaving || self.departed {
+            return Err(Misuse::Departed);
+        }
+        let own = self.profile().address;
+        self.join.seeds = seeds.iter().copied().filter(|&seed| seed != own).collect();
+        self.join.joined = self.join.seeds.is_empty();
+        self.greet_all(now);
+        Ok(())
+    }
+
+    /// Whether a seed has told its view since [`Node::join`].
+    #[must_use]
+    pub const fn is_joined(&self) -> bool {
+        self.join.joined
+    }
+
+    fn greet_all(&mut self, now: Time) {
+        for seed in self.join.seeds.clone() {
+            self.send(To::Address(seed), Content::Hello);
+        }
+        self.join.next = now.after_millis(RETRY_MS);
+    }
+
+    pub(super) fn tend_join(&mut self, now: Time) {
+        if self.join.next > now {
+            return;
+        }
+        if !self.join.joined && !self.join.seeds.is_empty() && !self.leaving {
+            return self.greet_all(now);
+        }
+        let interval = u64::from(self.settings.reconnect_interval_ms) * 1_000_000;
+        let wait = interval / 2 + self.random.below(interval);
+        let first = self.join.next == Time::ZERO;
+        self.join.next = now.after_nanos(wait);
+        if !first && !self.leaving {
+            self.seek_lost();
+        }
+    }
+
+    /// Pings one member held for dead, which tells it so, and greets one seed that is not present.
+    fn seek_lost(&mut self) {
+        let dead = self
+            .table
+            .pick(&mut self.random, |_, record| record.state == State::Dead);
+        if let Some(slot) = dead {
+            let seq = self.prober.number();
+            self.send_to_slot(slot, Content::Ping(seq));
+        }
+        let seeds = self.join.seeds.len() as u64;
+        if seeds == 0 {
+            return;
+        }
+        let seed = self.join.seeds[self.random.below(seeds) as usize];
+        let present = |record: &crate::member::Record| {
+            record.state.is_present() && record.profile.address == seed
+        };
+        if !self.table.iter().any(|(_, record)| present(record)) {
+            self.send(To::Address(seed), Content::Hello);
+        }
+    }
+
+    /// A greeting changes nothing here, whoever sent it and however often: it may be a copy. Its
+    /// one answer is never longer than it, and answers are rationed.
+    pub(super) fn take_hello(
+        &mut self,
+        now: Time,
+        from: Address,
+        header: &Header,
+        bytes: &mut [u8],
+    ) -> Result<(), Drop> {
+        if !self.strangers.take(now) {
+            return Err(Drop::Unknown);
+        }
+        if bytes.len() < ENVELOPE_BYTES + REPLY_BYTES {
+            return Err(Drop::Malformed);
+        }
+        let key = self.keyring.sender_key(header.epoch, header.sid);
+        let body = self.keyring.open(key.as_ref(), header, 0, bytes);
+        let body = body.ok_or(Drop::Forged)?;
+        validate(body).map_err(|_| Drop::Malformed)?;
+        let hello = Messages::new(body)
+            .flatten()
+            .find_map(|message| match message {
+                Message::Hello { name, .. } => Some(name),
+                _ => None,
+            });
+        let name = hello.ok_or(Drop::Malformed)?;
+        if self.leaving || !self.greetings.take(now) {
+            return Err(Drop::Greetings);
+        }
+        let reply = self.reply_to(name, header);
+        self.send(To::Contact(header.sid, from), reply);
+        Ok(())
+    }
+
+    fn reply_to(&self, name: &str, header: &Header) -> Content {
+        let known = self
+            .table
+            .find_name(name)
+            .and_then(|slot| self.table.get(slot));
+        let other = known.filter(|record| record.sid != header.sid);
+        let generation = other.map_or(0, |record| record.profile.generation);
+        let ended =
+            known.is_some_and(|record| record.sid == header.sid && record.state == State::Left);
+        let status = if ended || self.retired.holds(header.sid) {
+            STATUS_RENEW
+        } else {
+            0
+        };
+        Content::HelloReply(header.counter, status, generation, header.epoch)
+    }
+
+    pub(super) fn take_hello_reply(
+        &mut self,
+        now: Time,
+        from: Address,
+        header: &Header,
+        bytes: &mut [u8],
+    ) -> Result<(), Drop> {
+        if self.join.greetings.is_empty() {
+            return Err(Drop::Stranger);
+        }
+        let fresh = if header.kind.is_plain() {
+            None
+        } else {
+            self.key_for_reply(now, header)?
+        };
+        let body = self.keyring.open(fresh.as_ref(), header, self.sid, bytes);
+        let body = body.ok_or(Drop::Forged)?;
+        validate(body).map_err(|_| Drop::Malformed)?;
+        let reply = Messages::new(body)
+            .flatten()
+            .find_map(|message| match message {
+                Message::HelloReply {
+                    echo,
+                    status,
+                    generation,
+                } => Some((echo, status, generation)),
+                _ => None,
+            });
+        let (echo, status, generation) = reply.ok_or(Drop::Malformed)?;
+        if !self.join.awaits(echo) {
+            return Err(Drop::Replay);
+        }
+        self.remember(header, fresh);
+        self.greeted_back(now, from, header.sid, (status, generation));
+        Ok(())
+    }
+
+    fn key_for_reply(
+        &mut self,
+        now: Time,
+        header: &Header,
+    ) -> Result<Option<crate::seal::SenderKey>, Drop> {
+        let peer = self.peers.get(&header.sid);
+        if peer.is_some_and(|peer| !peer.window.is_new(header.counter)) {
+            return Err(Drop::Replay);
+        }
+        if peer.is_none() && !self.strangers.take(now) {
+            return Err(Drop::Unknown);
+        }
+        Ok(self.keyring.sender_key(header.epoch, header.sid))
+    }
+
+    fn greeted_back(&mut self, now: Time, from: Address, sid: u64, told: (u8, u64)) {
+        let (status, generation) = told;
+        let own = self.profile().generation;
+        if status == STATUS_RENEW || generation >= own {
+            self.renew(now, generation.max(own));
+            return self.send(To::Address(from), Content::Hello);
+        }
+        let wait = |asked: Time| now.saturating_since(asked) < RETRY_MS * 1_000_000;
+        if self.join.asked.is_some_and(wait) {
+            return;
+        }
+        self.join.asked = Some(now);
+        self.ask_contact(now, To::Contact(sid, from));
+    }
+}

@@ -1,0 +1,150 @@
+//! What a member does about itself: refute, change, take a new life, leave.
+
+use std::sync::Arc;
+
+use crate::error::Misuse;
+use crate::limits::{INCARNATION_MAX, LIVES_MAX};
+use crate::member::{Profile, Record};
+use crate::time::Time;
+use crate::wire::{Properties, State};
+
+use super::rumours::{Rank, Rumour};
+use super::{Node, new_sid};
+
+impl Node {
+    /// What others say of us. An accusation of this incarnation is refuted by the next one; an
+    /// older one is answered with what we are.
+    pub(super) fn hear_of_self(&mut self, now: Time, incarnation: u32, state: State) {
+        let own = self.incarnation();
+        if self.leaving || (state == State::Alive && incarnation <= own) {
+            return;
+        }
+        if state == State::Left || incarnation >= INCARNATION_MAX {
+            let generation = self.profile().generation;
+            return self.renew(now, generation);
+        }
+        if incarnation < own {
+            return self.repeat_self(now);
+        }
+        self.statistics.refutations += 1;
+        self.health.worsen(1);
+        self.set_self(|record| record.incarnation = incarnation + 1);
+        self.announce(now, false);
+    }
+
+    /// Somebody has our name. If it is a later life than ours, we become a later one still: clocks
+    /// may step back between two starts.
+    pub(super) fn hear_of_rival(&mut self, now: Time, sid: u64, generation: u64) {
+        let own = (self.profile().generation, self.sid);
+        if self.leaving || self.retired.holds(sid) {
+            return;
+        }
+        if (generation, sid) > own {
+            self.renew(now, generation);
+        } else {
+            self.repeat_self(now);
+        }
+    }
+
+    fn repeat_self(&mut self, now: Time) {
+        if self.rumours.get(self.own).is_none() {
+            self.announce(now, true);
+        }
+    }
+
+    pub(super) fn set_self(&mut self, change: impl FnOnce(&mut Record)) {
+        self.table.update(self.own, change);
+    }
+
+    /// Tells the others what we are now.
+    pub(super) fn announce(&mut self, now: Time, whole: bool) {
+        let rumour = Rumour {
+            rank: Rank::Own,
+            whole,
+            by: 0,
+            health: 0,
+        };
+        self.rumours.push(self.own, rumour);
+        self.spread_soon(now);
+    }
+
+    /// Takes a new life: a new id, a generation above `generation`, and a new sealing key. What was
+    /// said of the old life says nothing of the new one. A member that has to do so again and again
+    /// shares its name with another, and gives it up.
+    pub(super) fn renew(&mut self, now: Time, generation: u64) {
+        self.lives += 1;
+        if self.lives > LIVES_MAX {
+            self.report_name_lost();
+            self.departed = true;
+            return;
+        }
+        let sid = new_sid(&mut self.random);
+        self.retired.add(self.sid);
+        let profile = Profile {
+            sid,
+            generation: generation.max(self.profile().generation).saturating_add(1),
+            version: 0,
+            ..self.profile().clone()
+        };
+        let record = Record {
+            sid,
+            since: now,
+            incarnation: 0,
+            state: State::Alive,
+            profile: Arc::new(profile),
+        };
+        self.table.replace(self.own, record);
+        self.keyring.rename(sid);
+        (self.sid, self.counter) = (sid, 0);
+        self.announce(now, true);
+    }
+
+    /// Changes what we say of ourselves: a new incarnation of the description.
+    pub(super) fn redescribe(&mut self, now: Time, change: impl FnOnce(&mut Profile)) {
+        let mut profile = self.profile().clone();
+        change(&mut profile);
+        self.set_self(|record| {
+            record.incarnation += 1;
+            profile.version = record.incarnation;
+            record.profile = Arc::new(profile);
+        });
+        self.announce(now, true);
+    }
+
+    /// Tells all members other properties.
+    ///
+    /// # Errors
+    /// [`Misuse`] for properties that break a rule, and after leaving.
+    pub fn update_properties(&mut self, now: Time, encoded: &[u8]) -> Result<(), Misuse> {
+        Properties::new(encoded).map_err(|error| Misuse::Properties(error.0))?;
+        if self.leaving || self.departed {
+            return Err(Misuse::Departed);
+        }
+        if self.incarnation() >= INCARNATION_MAX {
+            let generation = self.profile().generation;
+            self.renew(now, generation);
+        }
+        self.redescribe(now, |profile| profile.properties = encoded.into());
+        Ok(())
+    }
+
+    /// Leaves for good: told to the others until the budget of the rumour is spent, then
+    /// [`Node::is_departed`]. Alone, it departs at once.
+    pub fn leave(&mut self, now: Time) {
+        if self.leaving {
+            return;
+        }
+        self.leaving = true;
+        self.set_self(|record| record.state = State::Left);
+        if self.table.present() == 0 {
+            self.departed = true;
+            return;
+        }
+        self.announce(now, false);
+    }
+
+    /// The last word of a member that leaves is in the datagram being written.
+    pub(super) const fn departed_after_output(&mut self) {
+        self.departed = true;
+    }
+}

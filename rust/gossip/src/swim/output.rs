@@ -1,0 +1,315 @@
+//! What is to be sent, and how it becomes bytes.
+
+use crate::limits::{HEADER_BYTES, OUTPUT_DATAGRAMS_MAX, TAG_BYTES};
+use crate::member::{REACH_DATAGRAM, REACH_STREAM, Record};
+use crate::wire::{Address, Kind, Message, State};
+
+use super::Node;
+use super::rumours::Rumour;
+
+/// Rumours that do not fit, after which a datagram counts as full.
+const MISFITS_MAX: u32 = 4;
+
+/// How a datagram travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// As a UDP datagram.
+    Datagram,
+    /// As one message over the transport's connection to the member.
+    Stream,
+}
+
+/// Where the bytes that were just written go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where the receiver takes datagrams.
+    pub to: Address,
+    /// How it travels.
+    pub via: Via,
+    /// The receiver, 0 when it is not known.
+    pub sid: u64,
+}
+
+/// To whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum To {
+    /// A member of the view, in this life.
+    Member(u32, u64),
+    /// One that answered a greeting.
+    Contact(u64, Address),
+    /// Whoever is at an address.
+    Address(Address),
+}
+
+/// What.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    Ping(u32),
+    StreamPing(u32),
+    Ack(u32),
+    PingReq(u32, u64),
+    Nack(u32),
+    Gossip,
+    Digest,
+    /// A body that is ready.
+    Body(Vec<u8>),
+    Hello,
+    /// Echo, status, generation, and the epoch of the greeting.
+    HelloReply(u64, u8, u64, u8),
+}
+
+/// One datagram that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) to: To,
+    pub(super) content: Content,
+}
+
+/// Where a datagram goes and how it is sealed.
+struct Route {
+    transmit: Transmit,
+    slot: Option<u32>,
+    epoch: u8,
+}
+
+impl Node {
+    pub(super) fn send(&mut self, to: To, content: Content) {
+        if self.output.len() >= OUTPUT_DATAGRAMS_MAX {
+            self.statistics.output_dropped += 1;
+            return;
+        }
+        self.output.push_back(Outgoing { to, content });
+    }
+
+    pub(super) fn send_to_slot(&mut self, slot: u32, content: Content) {
+        if let Some(record) = self.table.get(slot) {
+            let to = To::Member(slot, record.sid);
+            self.send(to, content);
+        }
+    }
+
+    /// Writes the next datagram into `out`, whose former content is lost, and says where it goes.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        while let Some(outgoing) = self.output.pop_front() {
+            let Some(transmit) = self.write(&outgoing, out) else {
+                continue;
+            };
+            self.statistics.datagrams_sent += 1;
+            self.statistics.bytes_sent += out.len() as u64;
+            return Some(transmit);
+        }
+        None
+    }
+
+    fn write(&mut self, outgoing: &Outgoing, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.departed {
+            return None;
+        }
+        let route = self.route(outgoing)?;
+        out.clear();
+        out.resize(HEADER_BYTES, 0);
+        self.write_body(&outgoing.content, &route, out);
+        if out.len() == HEADER_BYTES {
+            return None;
+        }
+        self.counter += 1;
+        let kind = match outgoing.content {
+            Content::Hello => Kind::Hello,
+            Content::HelloReply(..) => Kind::HelloReply,
+            _ => Kind::Sealed,
+        };
+        let receiver = route.transmit.sid;
+        self.keyring
+            .seal(kind, route.epoch, self.counter, receiver, out);
+        Some(route.transmit)
+    }
+
+    fn route(&self, outgoing: &Outgoing) -> Option<Route> {
+        let newest = self.keyring.newest();
+        let direct = |to, sid, epoch| Route {
+            transmit: Transmit {
+                to,
+                via: Via::Datagram,
+                sid,
+            },
+            slot: None,
+            epoch,
+        };
+        match (outgoing.to, &outgoing.content) {
+            (To::Member(slot, sid), content) => self.route_to_member(slot, sid, content),
+            (To::Contact(sid, to), &Content::HelloReply(_, _, _, epoch)) => {
+                self.keyring_holds(epoch).then(|| direct(to, sid, epoch))
+            }
+            (To::Contact(sid, to), _) => Some(direct(to, sid, newest)),
+            (To::Address(to), _) => Some(direct(to, 0, newest)),
+        }
+    }
+
+    fn keyring_holds(&self, epoch: u8) -> bool {
+        !self.keyring.is_sealed() || self.keyring.holds(epoch)
+    }
+
+    fn route_to_member(&self, slot: u32, sid: u64, content: &Content) -> Option<Route> {
+        let record = self.table.get(slot).filter(|record| record.sid == sid)?;
+        let both = record.profile.reach & self.profile().reach;
+        let stream = matches!(content, Content::StreamPing(_)) || both & REACH_DATAGRAM == 0;
+        if stream && both & REACH_STREAM == 0 {
+            return None;
+        }
+        Some(Route {
+            transmit: Transmit {
+                to: record.profile.address,
+                via: if stream { Via::Stream } else { Via::Datagram },
+                sid,
+            },
+            slot: Some(slot),
+            epoch: self.epoch_for(record),
+        })
+    }
+
+    /// The newest key that the receiver has: during a rotation nobody is left out.
+    fn epoch_for(&self, record: &Record) -> u8 {
+        let oldest = self.keyring.oldest();
+        if record.profile.installed == oldest {
+            oldest
+        } else {
+            self.keyring.newest()
+        }
+    }
+
+    fn write_body(&mut self, content: &Content, route: &Route, out: &mut Vec<u8>) {
+        let digest = self.table.digest();
+        match *content {
+            Content::Ping(seq) | Content::StreamPing(seq) => {
+                Message::Ping { seq, digest }.encode(out);
+            }
+            Content::Ack(seq) => Message::Ack { seq, digest }.encode(out),
+            Content::PingReq(seq, target) => Message::PingReq { seq, target }.encode(out),
+            Content::Nack(seq) => Message::Nack { seq }.encode(out),
+            Content::Gossip => {}
+            Content::Digest => return self.write_digest(route, out),
+            Content::Body(ref body) => return out.extend_from_slice(body),
+            Content::Hello => return self.write_hello(route, out),
+            Content::HelloReply(echo, status, generation, _) => {
+                let reply = Message::HelloReply {
+                    echo,
+                    status,
+                    generation,
+                };
+                return reply.encode(out);
+            }
+        }
+        if self.settings.piggyback || matches!(content, Content::Gossip) {
+            self.write_rumours(route.slot, out);
+        }
+    }
+
+    /// A digest of the view; whoever does not know us gets to know us first.
+    fn write_digest(&mut self, route: &Route, out: &mut Vec<u8>) {
+        if route.slot.is_none() {
+            let record = self.record();
+            Message::Alive(record.profile.describe(record.incarnation)).encode(out);
+        }
+        self.sync.write(&self.table, out);
+    }
+
+    fn write_hello(&mut self, route: &Route, out: &mut Vec<u8>) {
+        self.join.greeted(self.counter + 1, route.transmit.to);
+        let profile = self.profile();
+        let hello = Message::Hello {
+            generation: profile.generation,
+            name: &profile.name,
+        };
+        hello.encode(out);
+    }
+
+    /// Fills up with rumours: what the receiver has to refute, then the others in their order.
+    fn write_rumours(&mut self, receiver: Option<u32>, out: &mut Vec<u8>) {
+        if let Some(slot) = receiver {
+            self.write_accusation(slot, out);
+        }
+        if self.rumours.is_empty() {
+            return;
+        }
+        let limit = self.settings.datagram_bytes_max - TAG_BYTES;
+        let (mut sent, mut misfits) = (Vec::new(), 0);
+        for (slot, rumour) in self
+            .rumours
+            .iter()
+            .filter(|&(slot, _)| Some(slot) != receiver)
+        {
+            let end = out.len();
+            self.write_rumour(slot, rumour, out);
+            if out.len() <= limit {
+                sent.push((slot, rumour.rank));
+                continue;
+            }
+            out.truncate(end);
+            misfits += 1;
+            if misfits >= MISFITS_MAX {
+                break;
+            }
+        }
+        self.count_rumours(&sent);
+    }
+
+    fn count_rumours(&mut self, sent: &[(u32, super::rumours::Rank)]) {
+        let count = self.table.present();
+        let urgent = self.settings.sends_max(true, count);
+        let other = self.settings.sends_max(false, count);
+        self.statistics.rumours_sent += sent.len() as u64;
+        for &(slot, rank) in sent {
+            let sends_max = if rank.is_urgent() { urgent } else { other };
+            self.rumours.sent(slot, sends_max);
+        }
+        if self.leaving && self.rumours.get(self.own).is_none() {
+            self.departed_after_output();
+        }
+    }
+
+    /// What is held against the receiver, so that it can refute.
+    fn write_accusation(&self, slot: u32, out: &mut Vec<u8>) {
+        let Some(record) = self.table.get(slot) else {
+            return;
+        };
+        if record.state == State::Alive {
+            return;
+        }
+        let rumour = Rumour {
+            rank: super::rumours::Rank::Suspicion,
+            whole: false,
+            by: self.suspicions.accuser(slot).unwrap_or(self.sid),
+            health: 0,
+        };
+        self.write_rumour(slot, rumour, out);
+    }
+
+    fn write_rumour(&self, slot: u32, rumour: Rumour, out: &mut Vec<u8>) {
+        let Some(record) = self.table.get(slot) else {
+            return;
+        };
+        let (sid, incarnation) = (record.sid, record.incarnation);
+        let by = if rumour.by == 0 { self.sid } else { rumour.by };
+        let message = match record.state {
+            State::Alive if rumour.whole => Message::Alive(record.profile.describe(incarnation)),
+            State::Alive => Message::Refute {
+                sid,
+                incarnation,
+                version: record.profile.version,
+            },
+            State::Suspect => Message::Suspect {
+                sid,
+                incarnation,
+                accuser: by,
+                health: rumour.health,
+            },
+            State::Dead => Message::Dead {
+                sid,
+                incarnation,
+                reporter: by,
+            },
+            State::Left => Message::Left { sid, incarnation },
+        };
+        message.encode(out);
+    }
+}

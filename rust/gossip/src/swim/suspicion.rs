@@ -1,0 +1,161 @@
+//! How long the suspected have to refute.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::time::Time;
+
+/// Accusers told apart in one suspicion.
+const ACCUSERS_MAX: usize = 5;
+
+/// One suspected member (Lifeguard's dynamic suspicion time-out).
+#[derive(Clone, Debug)]
+pub(super) struct Suspicion {
+    started: Time,
+    min: u64,
+    max: u64,
+    /// Independent accusations that bring the time down to `min`.
+    needed: u32,
+    confirmed: u32,
+    accusers: Vec<u64>,
+    deadline: Time,
+}
+
+impl Suspicion {
+    pub(super) fn new(now: Time, accuser: u64, min: u64, max: u64, needed: u32) -> Self {
+        let mut suspicion = Self {
+            started: now,
+            min,
+            max,
+            needed,
+            confirmed: 0,
+            accusers: vec![accuser],
+            deadline: now,
+        };
+        suspicion.deadline = suspicion.end();
+        suspicion
+    }
+
+    /// max - (max - min) · ln(confirmed + 1) / ln(needed + 1), at least min.
+    fn end(&self) -> Time {
+        let span = (self.max - self.min) as f64;
+        let share = match self.needed {
+            0 => 1.0,
+            needed => f64::from(self.confirmed + 1).ln() / f64::from(needed + 1).ln(),
+        };
+        let nanos = self.max - (span * share.min(1.0)) as u64;
+        self.started.after_nanos(nanos.max(self.min))
+    }
+
+    /// Takes one more accusation; whether it is independent of those before.
+    fn confirm(&mut self, accuser: u64, counts: bool) -> bool {
+        if self.accusers.len() >= ACCUSERS_MAX || self.accusers.contains(&accuser) {
+            return false;
+        }
+        self.accusers.push(accuser);
+        self.confirmed += u32::from(counts && self.confirmed < self.needed);
+        self.deadline = self.end();
+        true
+    }
+}
+
+/// All suspected members by slot, and their deadlines in order.
+#[derive(Debug, Default)]
+pub(super) struct Suspicions {
+    by_slot: BTreeMap<u32, Suspicion>,
+    deadlines: BTreeSet<(Time, u32)>,
+}
+
+impl Suspicions {
+    pub(super) fn start(&mut self, slot: u32, suspicion: Suspicion) {
+        self.end(slot);
+        self.deadlines.insert((suspicion.deadline, slot));
+        self.by_slot.insert(slot, suspicion);
+    }
+
+    pub(super) fn end(&mut self, slot: u32) {
+        if let Some(suspicion) = self.by_slot.remove(&slot) {
+            self.deadlines.remove(&(suspicion.deadline, slot));
+        }
+    }
+
+    /// Takes one more accusation; whether it is news that others should hear.
+    pub(super) fn confirm(&mut self, slot: u32, accuser: u64, counts: bool) -> bool {
+        let Some(suspicion) = self.by_slot.get_mut(&slot) else {
+            return false;
+        };
+        let before = suspicion.deadline;
+        let news = suspicion.confirm(accuser, counts);
+        if suspicion.deadline != before {
+            self.deadlines.remove(&(before, slot));
+            self.deadlines.insert((suspicion.deadline, slot));
+        }
+        news && counts
+    }
+
+    /// Who accused first.
+    pub(super) fn accuser(&self, slot: u32) -> Option<u64> {
+        self.by_slot.get(&slot)?.accusers.first().copied()
+    }
+
+    /// The earliest deadline.
+    pub(super) fn next(&self) -> Option<Time> {
+        self.deadlines.first().map(|&(time, _)| time)
+    }
+
+    /// A suspicion whose time is over.
+    pub(super) fn expired(&self, now: Time) -> Option<u32> {
+        let &(deadline, slot) = self.deadlines.first()?;
+        (deadline <= now).then_some(slot)
+    }
+
+    /// Gives everybody `nanos` more: this member stood still and heard no refutation.
+    pub(super) fn extend(&mut self, nanos: u64) {
+        self.deadlines.clear();
+        for (&slot, suspicion) in &mut self.by_slot {
+            suspicion.started = suspicion.started.after_nanos(nanos);
+            suspicion.deadline = suspicion.deadline.after_nanos(nanos);
+            self.deadlines.insert((suspicion.deadline, slot));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(suspicions: &Suspicions) -> f64 {
+        suspicions.next().unwrap().as_nanos() as f64 / 1e9
+    }
+
+    #[test]
+    fn g_54_confirmations_shorten_a_suspicion() {
+        let mut suspicions = Suspicions::default();
+        let second = 1_000_000_000;
+        suspicions.start(3, Suspicion::new(Time::ZERO, 1, 5 * second, 30 * second, 3));
+        assert_eq!(seconds(&suspicions), 30.0);
+        assert!(!suspicions.confirm(3, 1, true), "the first accuser again");
+        assert_eq!(seconds(&suspicions), 30.0);
+        assert!(suspicions.confirm(3, 2, true));
+        assert_eq!(seconds(&suspicions), 17.5);
+        assert!(
+            !suspicions.confirm(3, 9, false),
+            "a sick accuser is no news"
+        );
+        assert_eq!(seconds(&suspicions), 17.5);
+        suspicions.confirm(3, 4, true);
+        suspicions.confirm(3, 5, true);
+        assert_eq!(seconds(&suspicions), 5.0);
+        assert_eq!(suspicions.expired(Time::from_nanos(5 * second - 1)), None);
+        assert_eq!(suspicions.expired(Time::from_nanos(5 * second)), Some(3));
+        suspicions.end(3);
+        assert_eq!(suspicions.next(), None);
+    }
+
+    #[test]
+    fn a_member_that_stood_still_gives_time() {
+        let mut suspicions = Suspicions::default();
+        suspicions.start(1, Suspicion::new(Time::ZERO, 1, 5, 5, 0));
+        suspicions.extend(10);
+        assert_eq!(suspicions.next(), Some(Time::from_nanos(15)));
+    }
+}
