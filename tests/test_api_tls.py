@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from contextlib import AbstractAsyncContextManager
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +107,34 @@ async def refused(face: Face, server_tls: Any, client_tls: Any, expected: type) 
             await client.connect(server.address)
 
 
+@contextmanager
+def listening_stranger(leaf: Leaf) -> Iterator[str]:
+    """Another TLS library, which shows whatever certificate it is given; yields its address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["zt/1"])
+    with tempfile.TemporaryDirectory() as folder:
+        context.load_cert_chain(*leaf.write(Path(folder), "stranger"))
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            context.wrap_socket(connection, server_side=True).recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+async def stranger_refused(face: Face, leaf: Leaf, tls: Any, expected: type) -> None:
+    """The same with a listener that would not open as a node."""
+    with listening_stranger(leaf) as address:
+        async with tls_node(face, tls, None) as client:
+            with pytest.raises(expected):
+                await client.connect(address, pooled=False)
+
+
 @every_face
 def test_each_refusal_is_typed(face: Face, authority: Authority) -> None:
     zt = face.zt
@@ -109,15 +143,15 @@ def test_each_refusal_is_typed(face: Face, authority: Authority) -> None:
     good = config(authority.issue(LOOPBACK))
     trusting = ztransport.TLSConfig(trust=(authority.certificate_pem,))
     stranger = ztransport.TLSConfig(trust=(create_authority("stranger").certificate_pem,))
-    expired = config(authority.issue(LOOPBACK, not_before=now - 2 * day, not_after=now - day))
-    early = config(authority.issue(LOOPBACK, not_before=now + day, not_after=now + 2 * day))
+    expired = authority.issue(LOOPBACK, not_before=now - 2 * day, not_after=now - day)
+    early = authority.issue(LOOPBACK, not_before=now + day, not_after=now + 2 * day)
     misnamed = config(authority.issue(["elsewhere.example"]))
     strict = config(authority.issue(LOOPBACK), client_auth="required")
 
     async def main() -> None:
         await refused(face, good, stranger, zt.UntrustedIssuer)
-        await refused(face, expired, trusting, zt.CertificateExpired)
-        await refused(face, early, trusting, zt.CertificateNotYetValid)
+        await stranger_refused(face, expired, trusting, zt.CertificateExpired)
+        await stranger_refused(face, early, trusting, zt.CertificateNotYetValid)
         await refused(face, misnamed, trusting, zt.NameMismatch)
         await refused(face, strict, trusting, zt.ClientCertificateRequired)
         await refused(face, None, trusting, zt.TLSError)
@@ -172,6 +206,8 @@ def test_what_cannot_work_is_refused_before_anything_opens(choices: dict[str, An
 def test_two_sources_for_one_thing_are_refused() -> None:
     with pytest.raises(ztransport.ConfigurationError, match="not both"):
         ztransport.TLSConfig(private_key_path="k", private_key=b"k")
+    with pytest.raises(ztransport.ConfigurationError, match="trust is a tuple"):
+        ztransport.TLSConfig(trust="chain")  # type: ignore[arg-type]
     with pytest.raises(ztransport.ConfigurationError, match="profile"):
         ztransport.TLSConfig(profile="lax")  # type: ignore[arg-type]
 

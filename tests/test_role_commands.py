@@ -173,7 +173,10 @@ async def test_a_killed_broker_fails_what_it_had_and_is_found_again() -> None:
         (["--cluster", "c", "--plaintext", "--private-key", "k"], "not both"),
         (["--plaintext"], "required: --cluster"),
         (["--cluster", "c", "--plaintext", "--listen", "nowhere"], "nowhere"),
-        (["--cluster", "c", "--certificate-chain", "none.pem", "--private-key", "k"], "none.pem"),
+        (
+            ["--cluster", "c", "--certificate-chain", "none.pem", "--private-key", "none.pem"],
+            "none.pem",
+        ),
     ],
 )
 def test_what_cannot_work_is_one_line_and_code_2(

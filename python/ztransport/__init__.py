@@ -14,6 +14,8 @@ from ztransport._errors import ALPNRefused as ALPNRefused
 from ztransport._errors import AlreadyAnswered as AlreadyAnswered
 from ztransport._errors import CertificateExpired as CertificateExpired
 from ztransport._errors import CertificateNotYetValid as CertificateNotYetValid
+from ztransport._errors import CertificateRevoked as CertificateRevoked
+from ztransport._errors import CertificateVersion as CertificateVersion
 from ztransport._errors import ClientCertificateRequired as ClientCertificateRequired
 from ztransport._errors import Closed as Closed
 from ztransport._errors import ConfigurationError as ConfigurationError
@@ -23,6 +25,7 @@ from ztransport._errors import DeadlineExceeded as DeadlineExceeded
 from ztransport._errors import Error as Error
 from ztransport._errors import HandlerFailure as HandlerFailure
 from ztransport._errors import HandshakeTimeout as HandshakeTimeout
+from ztransport._errors import IdentityNotAllowed as IdentityNotAllowed
 from ztransport._errors import LimitExceeded as LimitExceeded
 from ztransport._errors import NameMismatch as NameMismatch
 from ztransport._errors import NoHandler as NoHandler
@@ -41,6 +44,7 @@ from ztransport._errors import UntrustedIssuer as UntrustedIssuer
 from ztransport._errors import UsedAfterFork as UsedAfterFork
 from ztransport._errors import WouldBlock as WouldBlock
 from ztransport._errors import WrongCluster as WrongCluster
+from ztransport._errors import WrongKeyUsage as WrongKeyUsage
 from ztransport._errors import WrongThread as WrongThread
 from ztransport._trio_loop import Node as Node
 from ztransport._trio_loop import Peer as Peer
@@ -55,3 +59,4 @@ from ztransport.config import Limits as Limits
 from ztransport.security import Identity as Identity
 from ztransport.security import TLSConfig as TLSConfig
 from ztransport.security import TLSSession as TLSSession
+from ztransport.zeebe_settings import zeebe_security as zeebe_security

@@ -215,6 +215,25 @@ class NameMismatch(TLSError):
     """The listener's certificate does not hold the name that was dialled."""
 
 
+class CertificateRevoked(TLSError):
+    """A certificate was revoked by its issuer."""
+
+
+class WrongKeyUsage(TLSError):
+    """A certificate is not for this use: listening, dialling or signing handshakes."""
+
+
+class CertificateVersion(TLSError):
+    """A certificate is of an X.509 version before 3, which cannot say what it is for.
+
+    The other side learns only that its certificate is unacceptable and raises `TLSError`.
+    """
+
+
+class IdentityNotAllowed(TLSError):
+    """A certificate is sound, but none of its names is let in."""
+
+
 class ClientCertificateRequired(TLSError):
     """The listener insists on a certificate and the dialer has none."""
 

@@ -26,6 +26,7 @@ from ztransport.config import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
     from typing import TypeAlias
 
     from ztransport._errors import Error
@@ -159,6 +160,12 @@ class Peer(Link, Waits):
         """Whom the peer's verified certificate names; none if it showed none."""
         tls = self.tls
         return None if tls is None else tls.identity
+
+    @property
+    def certificate_not_after(self) -> datetime | None:
+        """When the peer's certificate ends to be valid; none if it showed none."""
+        tls = self.tls
+        return None if tls is None else tls.certificate_not_after
 
     @property
     @abstractmethod

@@ -184,6 +184,11 @@ class Material:
         *,
         certificate_chain: str | PathLike[str] | bytes | None,
         private_key: str | PathLike[str] | bytes | None,
+        private_key_password: bytes | None,
+        profile: str,
+        allowed_identities: list[str],
+        node_identities: list[tuple[str, str]],
+        revocation_lists: list[str | PathLike[str] | bytes],
         trust: list[str | PathLike[str] | bytes],
         client_auth: str,
         verify_hostname: bool,
@@ -191,6 +196,9 @@ class Material:
         cipher_suites: list[str],
         groups: list[str],
     ) -> Self: ...
+    @property
+    def warnings(self) -> list[str]:
+        """What works, but should be mended; a sentence each."""
 
 @disjoint_base
 class Link:

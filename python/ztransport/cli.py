@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Annotated
 
 MISTAKE, INVALID = 2, 3
-EXTRAS = "ztransport[bench,cli,proxies]"
+EXTRAS = "ztransport[bench,certs,cli,proxies]"
 
 try:
     import typer
 
     import ztransport as zt
-    from ztransport import broker, gateway
+    from ztransport import broker, gateway, tls_commands
     from ztransport.bench import processes, record
 except ModuleNotFoundError as error:
     sys.stderr.write(f"ztransport: no module {error.name}: pip install '{EXTRAS}'\n")
@@ -34,6 +34,8 @@ bench = typer.Typer(
     no_args_is_help=True, help="What encryption costs, and what it costs elsewhere."
 )
 app.add_typer(bench, name="bench")
+app.add_typer(tls_commands.certs, name="certs")
+app.add_typer(tls_commands.tls, name="tls")
 
 
 @app.callback()

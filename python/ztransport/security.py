@@ -2,42 +2,104 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from ztransport._errors import ConfigurationError
 from ztransport._ztransport import Material
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from os import PathLike
 
 ClientAuth = Literal["none", "optional", "required"]
 """Whether a listener asks dialers for a certificate."""
 
+Profile = Literal["standard", "strict", "zeebe", "spiffe"]
+"""How much is asked of certificates; see `TLSConfig.profile`."""
+
+PEM: TypeAlias = "bytes | Callable[[], bytes]"
+"""Certificates or a key as bytes (PEM, DER or PKCS#12), or what fetches them when needed."""
+
+Password: TypeAlias = "str | bytes | PathLike[str] | Callable[[], str | bytes]"  # noqa: S105 a type
+"""A password, or where it is: see `TLSConfig.private_key_password`."""
+
+PASSWORD_BYTES_MAX: Final = 4096
+"""The longest password."""
+
+_logger = logging.getLogger("ztransport")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TLSConfig:
-    """Certificates, key and trust of a node, from files or from PEM bytes.
+    """Certificates, key and trust of a node, from files, from bytes, or fetched at run time.
 
     Everything is read and checked when the node opens; a later change of a file has no effect on
-    that node. The key is never part of the ``repr`` or of an error.
+    that node. Key and password are never part of the ``repr`` or of an error.
     """
 
     certificate_chain_path: str | PathLike[str] | None = None
-    """The node's certificate, then its issuers, as a PEM file."""
-    certificate_chain: bytes | None = field(default=None, repr=False)
-    """The same as PEM bytes."""
+    """The node's certificate, then its issuers: a file of PEM or DER."""
+    certificate_chain: PEM | None = field(default=None, repr=False)
+    """The same as bytes, or a function that returns them."""
     private_key_path: str | PathLike[str] | None = None
-    """The key of the first certificate: PKCS#8, PKCS#1 or SEC1, not encrypted, as a PEM file."""
-    private_key: bytes | None = field(default=None, repr=False)
-    """The same as PEM bytes."""
-    trust: tuple[str | PathLike[str] | bytes, ...] = field(default=("chain",), repr=False)
-    """What peers are judged by: ``"chain"`` (one's own chain), PEM files or PEM bytes."""
+    """The key of the first certificate: a file of PKCS#8, PKCS#1, SEC1 or PKCS#12.
+
+    The certificates of a PKCS#12 file serve as the chain if no other is given. The file must not
+    be readable by everybody.
+    """
+    private_key: PEM | None = field(default=None, repr=False)
+    """The same as bytes, or a function that returns them."""
+    private_key_password: Password | None = field(default=None, repr=False)
+    """Opens an encrypted PKCS#8 key or a PKCS#12 file.
+
+    Bytes, or a text, are the password itself; ``"env:NAME"`` names an environment variable;
+    ``"file:PATH"`` or a `Path` names a file whose first line it is; a function returns it.
+    """
+    trust: tuple[str | PathLike[str] | bytes | Callable[[], bytes], ...] = field(
+        default=("chain",), repr=False
+    )
+    """What peers are judged by: ``"chain"`` (one's own chain), ``"system"`` (the machine's
+    authorities), files, bytes, or functions that return bytes.
+
+    Only version 3 certificates with CA:TRUE vouch for others; the rest match as exactly the bytes
+    a peer presents, and such a match stands in for the host name.
+    """
     client_auth: ClientAuth = "none"
     """Whether a listener asks dialers for a certificate."""
     verify_hostname: bool = True
-    """Whether a dialer compares the name it dials with the listener's certificate."""
+    """Whether a dialer compares the name it dials with the listener's certificate (RFC 9525)."""
+    allowed_identities: tuple[str, ...] = ()
+    """Globs of DNS names, addresses or URIs; a peer must have a name that matches one.
+
+    With a leading ``!`` it must have none that matches. ``*`` is any part of a DNS label or of a
+    URI's path segment, ``**`` anything. They hold for dialers and listeners; a listener that
+    allows only some insists on a certificate, whatever ``client_auth`` says.
+    """
+    node_identities: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """By node id, the glob one name of that node's certificate must match.
+
+    ``"*"`` stands for nodes without an entry and ``{node_id}`` in a glob for the id, as in
+    ``{"*": "spiffe://cluster/broker/{node_id}"}``. If there are any, a node without an entry is
+    refused, and a listener insists on a certificate. Empty: ids are taken as they are claimed.
+    """
+    profile: Profile = "standard"
+    """How much is asked of certificates, one's own among them.
+
+    ``"standard"``: X.509 version 3, keys and signatures of today's strength, and an extended key
+    usage, where there is one, that allows the role. ``"strict"``: also an extended key usage for
+    the role and the key usage digitalSignature must be there, and ``trust`` must name authorities
+    other than one's own chain. ``"spiffe"``: an X.509-SVID of one's own trust domain; names of
+    hosts are not compared. ``"zeebe"``: what a Zeebe cluster accepts, also leaves of version 1
+    directly below a trusted authority; host names are compared if the certificate has
+    alternative names, and a key others can read is only a warning.
+    """
+    crl_paths: tuple[str | PathLike[str], ...] = ()
+    """Files of revocation lists. If there are any, a certificate that none covers is refused."""
     require_alpn: bool = True
     """Whether a dialer refuses a listener that does not answer ``zt/1``.
 
@@ -47,36 +109,91 @@ class TLSConfig:
     """TLS 1.3 cipher suites by IANA name, preferred first; empty for the default."""
     groups: tuple[str, ...] = ()
     """Key exchange groups by IANA name, preferred first; empty for the default."""
-    profile: Literal["standard"] = "standard"
-    """The set of rules the other choices must keep to."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         _at_most_one("certificate_chain", self.certificate_chain_path, self.certificate_chain)
         _at_most_one("private_key", self.private_key_path, self.private_key)
-        if self.profile != "standard":
-            raise ConfigurationError(f"profile is 'standard', not {self.profile!r}")
+        if self.profile not in get_args(Profile):
+            known = ", ".join(get_args(Profile))
+            raise ConfigurationError(f"profile is one of {known}, not {self.profile!r}")
+        for name in ("trust", "allowed_identities", "crl_paths"):
+            if isinstance(getattr(self, name), str | bytes):
+                raise ConfigurationError(f"{name} is a tuple; put the one item into (…,)")
 
     def load(self) -> Material:
-        """Read and check everything.
+        """Fetch, read and check everything; warnings go to the logger ``ztransport``.
 
-        Raises `ConfigurationError` that names the file or option at fault.
+        Raises `ConfigurationError` that names the file or option at fault. What a function of the
+        caller raises goes through.
         """
-        return Material(
-            certificate_chain=self.certificate_chain or self.certificate_chain_path,
-            private_key=self.private_key or self.private_key_path,
-            trust=list(self.trust),
+        material = Material(
+            certificate_chain=_content(self.certificate_chain, self.certificate_chain_path),
+            private_key=_content(self.private_key, self.private_key_path),
+            private_key_password=_password(self.private_key_password),
+            trust=[item() if callable(item) else item for item in self.trust],
+            profile=self.profile,
+            allowed_identities=list(self.allowed_identities),
+            node_identities=list(self.node_identities.items()),
+            revocation_lists=list(self.crl_paths),
             client_auth=self.client_auth,
             verify_hostname=self.verify_hostname,
             require_alpn=self.require_alpn,
             cipher_suites=list(self.cipher_suites),
             groups=list(self.groups),
         )
+        for warning in material.warnings:
+            _logger.warning("%s", warning)
+        return material
 
 
 def _at_most_one(name: str, path: object, pem: object) -> None:
     if path is not None and pem is not None:
         raise ConfigurationError(f"give {name}_path or {name}, not both")
+
+
+def _content(
+    given: PEM | None, path: str | PathLike[str] | None
+) -> bytes | str | PathLike[str] | None:
+    if given is None:
+        return path
+    return given() if callable(given) else given
+
+
+def _password(given: Password | None) -> bytes | None:
+    """Find the password where ``given`` says it is."""
+    if callable(given):
+        given = given()
+    if given is None or isinstance(given, bytes):
+        return given
+    if not isinstance(given, str):
+        return _first_line(Path(given))
+    if given.startswith("file:"):
+        return _first_line(Path(given.removeprefix("file:")))
+    if given.startswith("env:"):
+        return _variable(given.removeprefix("env:"))
+    return given.encode()
+
+
+def _variable(name: str) -> bytes:
+    if (value := os.environb.get(name.encode())) is None:
+        raise ConfigurationError(
+            f"private_key_password: the environment variable {name} is not set"
+        )
+    return value
+
+
+def _first_line(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            line = file.readline(PASSWORD_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}; it should hold a password") from None
+    password = line.rstrip(b"\r\n")
+    if not 0 < len(password) <= PASSWORD_BYTES_MAX:
+        limit = f"1 to {PASSWORD_BYTES_MAX} bytes"
+        raise ConfigurationError(f"{path}: its first line is the password and has {limit}")
+    return password
 
 
 @dataclass(frozen=True)

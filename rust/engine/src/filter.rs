@@ -109,6 +109,14 @@ impl Filter {
         }
     }
 
+    /// Whether a peer that greets as `node_id` may call itself that; in plaintext anybody may.
+    pub(crate) fn check_claim(&self, node_id: &str) -> Result<(), tls::Error> {
+        match self {
+            Filter::Tls(tls) => tls.check_claim(node_id),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn session(&self) -> Option<tls::Session> {
         match self {
             Filter::Plain(_) => None,

@@ -3,6 +3,7 @@
 use ztransport_proto::Dialect;
 use ztransport_proto::codec::append;
 use ztransport_proto::dialect::Door;
+use ztransport_proto::error::{Error as ProtocolError, Reason};
 use ztransport_proto::event::Event;
 use ztransport_proto::table::{Role, State};
 
@@ -294,7 +295,26 @@ impl Engine {
         }
     }
 
+    /// A node id that the certificate does not bear out ends the connection, and the peer is told.
+    /// It was greeted by then, so a dialer is up for a moment; nothing of it is handed out.
+    fn refuse_claim(&mut self, slot: usize, error: &ztransport_tls::Error) {
+        if let Some(codec) = &mut self.links[slot].codec {
+            let detail = "the node id is not one of the certificate's";
+            codec.refuse(&ProtocolError::new(Reason::BadHello, detail));
+        }
+        self.refuse_link(slot, Failure::tls(error));
+    }
+
+    fn check_claim(&self, slot: usize) -> Result<(), ztransport_tls::Error> {
+        let link = &self.links[slot];
+        let hello = link.codec.as_ref().and_then(|codec| codec.peer());
+        hello.map_or(Ok(()), |hello| link.filter.check_claim(&hello.node_id))
+    }
+
     fn greeted(&mut self, slot: usize, batch: &mut Batch) {
+        if let Err(error) = self.check_claim(slot) {
+            return self.refuse_claim(slot, &error);
+        }
         self.settle_proof(slot);
         let link = &mut self.links[slot];
         link.greeted = true;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use ztransport_tls::{ClientAuth, Options, Session, Source, TrustSource};
+use ztransport_tls::{ClientAuth, Options, Password, Profile, Session, Source, TrustSource};
 
 use crate::errors;
 
@@ -17,9 +17,9 @@ pub(crate) struct Material {
 
 #[pymethods]
 impl Material {
-    /// Loads everything; a source is a path as `str` or PEM as `bytes`.
+    /// Loads everything; a source is a path as `str` or its content as `bytes`.
     #[new]
-    #[pyo3(signature = (*, certificate_chain, private_key, trust, client_auth, verify_hostname, require_alpn, cipher_suites, groups))]
+    #[pyo3(signature = (*, certificate_chain, private_key, private_key_password, trust, profile, allowed_identities, node_identities, revocation_lists, client_auth, verify_hostname, require_alpn, cipher_suites, groups))]
     #[expect(
         clippy::too_many_arguments,
         reason = "named in Python: one for each choice"
@@ -29,7 +29,12 @@ impl Material {
         py: Python<'_>,
         certificate_chain: Option<&Bound<'_, PyAny>>,
         private_key: Option<&Bound<'_, PyAny>>,
+        private_key_password: Option<Vec<u8>>,
         trust: Vec<Bound<'_, PyAny>>,
+        profile: &str,
+        allowed_identities: Vec<String>,
+        node_identities: Vec<(String, String)>,
+        revocation_lists: Vec<Bound<'_, PyAny>>,
         client_auth: &str,
         verify_hostname: bool,
         require_alpn: bool,
@@ -39,6 +44,14 @@ impl Material {
         let options = Options {
             certificate_chain: certificate_chain.map(source).transpose()?,
             private_key: private_key.map(source).transpose()?,
+            private_key_password: private_key_password.map(Password::new),
+            profile: profile_named(py, profile)?,
+            allowed_identities,
+            node_identities,
+            revocation_lists: revocation_lists
+                .iter()
+                .map(source)
+                .collect::<PyResult<_>>()?,
             trust: trust.iter().map(trust_source).collect::<PyResult<_>>()?,
             client_auth: client_auth_named(py, client_auth)?,
             verify_hostname,
@@ -52,6 +65,12 @@ impl Material {
             .map(|inner| Material { inner })
             .map_err(|error| errors::tls(py, &error))
     }
+
+    /// What works, but should be mended; a sentence each.
+    #[getter]
+    fn warnings(&self) -> Vec<String> {
+        self.inner.warnings().to_vec()
+    }
 }
 
 fn source(given: &Bound<'_, PyAny>) -> PyResult<Source> {
@@ -61,11 +80,26 @@ fn source(given: &Bound<'_, PyAny>) -> PyResult<Source> {
     }
 }
 
-/// `"chain"` means one's own chain; a file of that name is written `"./chain"`.
+/// `"chain"` means one's own chain, `"system"` the machine's authorities; files of these names are
+/// written `"./chain"` and `"./system"`.
 fn trust_source(given: &Bound<'_, PyAny>) -> PyResult<TrustSource> {
     match given.extract::<String>() {
         Ok(word) if word == "chain" => Ok(TrustSource::Chain),
+        Ok(word) if word == "system" => Ok(TrustSource::System),
         _ => source(given).map(TrustSource::Source),
+    }
+}
+
+fn profile_named(py: Python<'_>, name: &str) -> PyResult<Profile> {
+    match name {
+        "standard" => Ok(Profile::Standard),
+        "strict" => Ok(Profile::Strict),
+        "zeebe" => Ok(Profile::Zeebe),
+        "spiffe" => Ok(Profile::Spiffe),
+        other => {
+            let text = format!("profile is standard, strict, zeebe or spiffe, not {other:?}");
+            Err(errors::configuration(py, &text))
+        }
     }
 }
 

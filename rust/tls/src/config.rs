@@ -2,6 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+use zeroize::{Zeroize, Zeroizing};
 
 /// The one application protocol spoken over these connections (RFC 7301).
 pub const ALPN_PROTOCOL: &[u8] = b"zt/1";
@@ -18,13 +22,21 @@ pub const REKEY_RECORDS_MAX: u64 = 1 << 24;
 
 const _: () = assert!(REKEY_RECORDS_DEFAULT < REKEY_RECORDS_MAX);
 
-/// Where PEM comes from.
+/// Where certificates, keys or lists come from: PEM, DER or PKCS#12, told apart by their bytes.
 #[derive(Clone)]
 pub enum Source {
-    /// A file of at most [`SOURCE_BYTES_MAX`] bytes, read when the material is loaded.
+    /// A regular file of at most [`SOURCE_BYTES_MAX`] bytes, read when the material is loaded.
     Path(PathBuf),
-    /// The PEM text itself.
+    /// The bytes themselves, wiped when dropped.
     Bytes(Vec<u8>),
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let Self::Bytes(bytes) = self {
+            bytes.zeroize();
+        }
+    }
 }
 
 impl fmt::Debug for Source {
@@ -37,13 +49,54 @@ impl fmt::Debug for Source {
     }
 }
 
+/// A password, wiped when dropped and never shown.
+#[derive(Clone)]
+pub struct Password(Zeroizing<Vec<u8>>);
+
+impl Password {
+    /// Takes the bytes over.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(hidden)")
+    }
+}
+
 /// A set of certificates to judge peers by.
 #[derive(Clone, Debug)]
 pub enum TrustSource {
     /// The certificates of one's own chain.
     Chain,
-    /// The certificates of a PEM source.
+    /// The authorities of the machine, such as those of its distribution.
+    System,
+    /// The certificates of a source.
     Source(Source),
+}
+
+/// How much is asked of certificates beyond a sound path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// X.509 version 3, sound key sizes and algorithms, and an extended key usage, where there is
+    /// one, that allows the role. What most tools issue passes.
+    #[default]
+    Standard,
+    /// Also: an extended key usage for the role and a key usage for signatures must be there, and
+    /// trust must be named; one's own chain is not enough.
+    Strict,
+    /// What a Zeebe cluster accepts: also version 1 leaves directly below a trusted authority, and
+    /// host names are compared only if the certificate holds alternative names.
+    Zeebe,
+    /// X.509-SVIDs: exactly one SPIFFE id, of one's own trust domain unless identities are
+    /// allowed by name; host names are not compared.
+    Spiffe,
 }
 
 /// Whether a listener asks dialers for a certificate.
@@ -63,8 +116,25 @@ pub enum ClientAuth {
 pub struct Options {
     /// One's own certificate chain, leaf first. Needed to listen.
     pub certificate_chain: Option<Source>,
-    /// The leaf's key: PKCS#8, PKCS#1 or SEC1 PEM, not encrypted.
+    /// The leaf's key: PKCS#8, PKCS#1 or SEC1, or a PKCS#12 store, whose certificates serve as the
+    /// chain if no other is given.
     pub private_key: Option<Source>,
+    /// Opens an encrypted PKCS#8 key or a PKCS#12 store.
+    pub private_key_password: Option<Password>,
+    /// How much is asked of certificates.
+    pub profile: Profile,
+    /// Globs of the names that peers must have one of; with a leading `!`, must have none of.
+    /// Empty: everybody whose certificate is sound. `*` is any part of a DNS label or of a URI's
+    /// path segment, `**` anything. A listener that allows names insists on a certificate.
+    pub allowed_identities: Vec<String>,
+    /// By node id, the glob that one name of the node's certificate must match; `*` stands for
+    /// nodes without an entry, `{node_id}` in a glob for the id. Empty: ids are not compared.
+    /// Otherwise a node without an entry is refused, and listeners insist on a certificate.
+    pub node_identities: Vec<(String, String)>,
+    /// Revocation lists. If there are any, a certificate that none covers is refused.
+    pub revocation_lists: Vec<Source>,
+    /// What time it is when certificates are judged.
+    pub clock: Arc<dyn TimeProvider>,
     /// What peers are judged by. Default: one's own chain.
     pub trust: Vec<TrustSource>,
     /// Whether a listener asks for certificates. Default: no.
@@ -92,6 +162,12 @@ impl Default for Options {
         Self {
             certificate_chain: None,
             private_key: None,
+            private_key_password: None,
+            profile: Profile::default(),
+            allowed_identities: Vec::new(),
+            node_identities: Vec::new(),
+            revocation_lists: Vec::new(),
+            clock: Arc::new(DefaultTimeProvider),
             trust: vec![TrustSource::Chain],
             client_auth: ClientAuth::default(),
             verify_hostname: true,

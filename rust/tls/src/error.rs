@@ -31,6 +31,14 @@ pub enum ErrorKind {
     CertificateNotYetValid,
     /// The listener's certificate is for other names than the one dialled.
     NameMismatch,
+    /// A certificate was revoked by its issuer.
+    CertificateRevoked,
+    /// A certificate is not for this use: listening, dialling or signing.
+    WrongKeyUsage,
+    /// A certificate's X.509 version is too old to say what it is for.
+    CertificateVersion,
+    /// A certificate is sound, but nobody of its names is let in.
+    IdentityNotAllowed,
     /// The listener insists on a certificate and the dialer presented none.
     ClientCertificateRequired,
     /// The peer does not speak TLS at all.
@@ -45,7 +53,7 @@ pub enum ErrorKind {
     HandshakeTimeout,
     /// The stream ended without `close_notify` (RFC 8446 section 6.1).
     Truncated,
-    /// A certificate is malformed, revoked, for another purpose or otherwise unacceptable.
+    /// A certificate is malformed, weak or otherwise unacceptable.
     BadCertificate,
     /// A file or option cannot be used.
     Configuration {
@@ -84,7 +92,7 @@ impl Error {
         Self::with_detail(ErrorKind::Protocol, detail)
     }
 
-    fn with_detail(kind: ErrorKind, detail: impl fmt::Display) -> Self {
+    pub(crate) fn with_detail(kind: ErrorKind, detail: impl fmt::Display) -> Self {
         Self {
             detail: printable(&detail.to_string()),
             ..kind.into()
@@ -122,6 +130,10 @@ impl Error {
             ErrorKind::CertificateExpired => "certificate has expired",
             ErrorKind::CertificateNotYetValid => "certificate is not valid yet",
             ErrorKind::NameMismatch => "certificate is for another name",
+            ErrorKind::CertificateRevoked => "certificate was revoked",
+            ErrorKind::WrongKeyUsage => "certificate is not for this use",
+            ErrorKind::CertificateVersion => "certificate is not of X.509 version 3",
+            ErrorKind::IdentityNotAllowed => "certificate names nobody who is let in",
             ErrorKind::ClientCertificateRequired => "a certificate is required and none was given",
             ErrorKind::PlaintextPeer => "the peer does not speak TLS",
             ErrorKind::TLSPeer => "the peer speaks TLS where plaintext is expected",
@@ -145,6 +157,18 @@ impl Error {
             ErrorKind::CertificateNotYetValid => "set the clock right or wait",
             ErrorKind::NameMismatch => {
                 "dial a name the certificate holds or add the name to its subject alternative names"
+            }
+            ErrorKind::CertificateRevoked => "issue a new certificate with a new key",
+            ErrorKind::WrongKeyUsage => {
+                "issue it with extended key usage serverAuth and clientAuth, \
+                 and key usage digitalSignature"
+            }
+            ErrorKind::CertificateVersion => {
+                "issue it with a subjectAltName extension (openssl x509 -req -extfile), \
+                 which makes it version 3, or choose the profile zeebe"
+            }
+            ErrorKind::IdentityNotAllowed => {
+                "add a name of it to allowed_identities, or issue one for an allowed name"
             }
             ErrorKind::ClientCertificateRequired => {
                 "give the dialer a certificate chain and private key"
@@ -218,10 +242,12 @@ impl Error {
         let kind = match alert {
             AlertDescription::UnknownCA => ErrorKind::UntrustedIssuer,
             AlertDescription::CertificateExpired => ErrorKind::CertificateExpired,
-            AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown => ErrorKind::BadCertificate,
+            AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
+                ErrorKind::BadCertificate
+            }
+            AlertDescription::UnsupportedCertificate => ErrorKind::WrongKeyUsage,
+            AlertDescription::CertificateRevoked => ErrorKind::CertificateRevoked,
+            AlertDescription::AccessDenied => ErrorKind::IdentityNotAllowed,
             AlertDescription::CertificateRequired => ErrorKind::ClientCertificateRequired,
             AlertDescription::NoApplicationProtocol => ErrorKind::ALPNRefused,
             AlertDescription::ProtocolVersion => ErrorKind::ProtocolVersionRefused,
@@ -291,11 +317,12 @@ mod tests {
                 .clone()
         };
         assert_eq!(told(42), ErrorKind::BadCertificate);
-        assert_eq!(told(43), ErrorKind::BadCertificate);
-        assert_eq!(told(44), ErrorKind::BadCertificate);
+        assert_eq!(told(43), ErrorKind::WrongKeyUsage);
+        assert_eq!(told(44), ErrorKind::CertificateRevoked);
         assert_eq!(told(45), ErrorKind::CertificateExpired);
         assert_eq!(told(46), ErrorKind::BadCertificate);
         assert_eq!(told(48), ErrorKind::UntrustedIssuer);
+        assert_eq!(told(49), ErrorKind::IdentityNotAllowed);
         assert_eq!(told(70), ErrorKind::ProtocolVersionRefused);
         assert_eq!(told(116), ErrorKind::ClientCertificateRequired);
         assert_eq!(told(120), ErrorKind::ALPNRefused);

@@ -1,9 +1,8 @@
 //! One connection's TLS, between ciphertext and plaintext.
 
-use std::fmt;
 use std::io::{self, Write};
-use std::mem;
 use std::sync::Arc;
+use std::{fmt, mem};
 
 use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
@@ -16,7 +15,8 @@ use crate::hello::{self, Refusal};
 use crate::material::Material;
 use crate::plaintext::take_plaintext;
 use crate::sealing::Sealing;
-use crate::session::Session;
+use crate::session::{Session, presented_names};
+use crate::verdict;
 
 /// Most records in a row that may open to no plaintext once the handshake is over. KeyUpdates and
 /// empty records cost their receiver work and bring nothing.
@@ -240,6 +240,18 @@ impl Filter {
         }
     }
 
+    /// Whether the peer, which has greeted as `node_id`, may call itself that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::IdentityNotAllowed`], with the names its certificate has.
+    pub fn check_claim(&self, node_id: &str) -> Result<(), Error> {
+        let names = match &self.stage {
+            Stage::Open(connection) => presented_names(connection),
+            _ => Vec::new(),
+        };
+        self.material.claims.check(node_id, &names)
+    }
+
     fn check_failure(&self) -> Result<(), Error> {
         self.failure.clone().map_or(Ok(()), Err)
     }
@@ -334,7 +346,8 @@ impl Filter {
         let Stage::Open(connection) = &mut self.stage else {
             return Ok(());
         };
-        let state = connection.process_new_packets()?;
+        let processed = connection.process_new_packets();
+        let state = processed.map_err(verdict::take)?;
         self.sealing.set_queued(state.tls_bytes_to_write());
         self.peer_has_closed = state.peer_has_closed();
         if state.plaintext_bytes_to_read() > 0 {
@@ -363,9 +376,8 @@ impl Filter {
             return Ok(());
         };
         let is_dialer = matches!(**connection, Connection::Client(_));
-        let is_agreed = connection.alpn_protocol() == Some(ALPN_PROTOCOL);
         let is_required = self.material.require_alpn && self.alpn == Alpn::Expected;
-        if is_dialer && is_required && !is_agreed {
+        if is_dialer && is_required && connection.alpn_protocol() != Some(ALPN_PROTOCOL) {
             self.sealing.close(connection);
             return Err(ErrorKind::ALPNRefused.into());
         }
@@ -381,7 +393,6 @@ impl fmt::Debug for Filter {
         f.debug_struct("Filter")
             .field("is_handshaking", &self.is_handshaking())
             .field("peer_has_closed", &self.peer_has_closed)
-            .field("pending_bytes", &self.pending_bytes())
             .field("failure", &self.failure)
             .finish_non_exhaustive()
     }

@@ -1,139 +1,172 @@
-//! One's own certificate chain and private key, and the reading of PEM.
-//!
-//! PEM errors are answered with fixed reasons, never with the reader's own words: those quote
-//! lines of the file, which may be a key's.
+//! One's own certificate chain and private key, checked before anybody sees them.
 
-use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
 
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::sign::{CertifiedKey, SigningKey};
 
-use crate::config::{Options, SOURCE_BYTES_MAX, Source};
-use crate::error::Error;
+use crate::certificate::{Certificate, Purpose};
+use crate::certificates;
+use crate::config::{Options, Profile};
+use crate::error::{Error, ErrorKind};
+use crate::private_key::PrivateKey;
+use crate::profile;
+use crate::source::Content;
 
 const CHAIN_OPTION: &str = "certificate_chain";
 const KEY_OPTION: &str = "private_key";
+const OPEN_TO_OTHERS: &str = "can be read or changed by everybody on this machine; \
+     take their rights away with chmod 600, or give the mounted secret the mode 0440";
+const OPEN_TO_GROUP: &str = "can be read or changed by its group; chmod 600 it";
+
+/// What a node shows of itself.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) certified: Arc<CertifiedKey>,
+    pub(crate) leaf: Certificate,
+    /// What is in order, but should not stay so.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Own {
+    /// The chain, leaf first.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
+}
 
 /// Reads the chain and its key, or neither, and checks that they belong together.
-pub(crate) fn load(
-    options: &Options,
-    provider: &CryptoProvider,
-) -> Result<Option<Arc<CertifiedKey>>, Error> {
-    match (&options.certificate_chain, &options.private_key) {
-        (None, None) => Ok(None),
-        (Some(chain), Some(key)) => pair(chain, key, provider).map(Some),
-        (Some(_), None) => Err(missing(KEY_OPTION, CHAIN_OPTION)),
-        (None, Some(_)) => Err(missing(CHAIN_OPTION, KEY_OPTION)),
-    }
+pub(crate) fn load(options: &Options) -> Result<Option<Own>, Error> {
+    let Some(source) = &options.private_key else {
+        return match options.certificate_chain {
+            Some(_) => Err(missing(KEY_OPTION, CHAIN_OPTION)),
+            None => Ok(None),
+        };
+    };
+    let mut warnings = Vec::new();
+    let content = Content::read(source, KEY_OPTION)?;
+    check_rights(&content, options.profile, &mut warnings)?;
+    let mut key = PrivateKey::open(&content, options.private_key_password.as_ref())?;
+    let in_store = std::mem::take(&mut key.certificates);
+    let (chain, chain_name) = chain(options, in_store, &content)?;
+    let signing = signing_key(&key, &content)?;
+    let leaf = parsed(&chain[0], &chain_name)?;
+    check_pair(&leaf, &*signing, &content, &chain_name)?;
+    check_chain(&chain, &chain_name, options)?;
+    check_leaf(&leaf, &chain_name, options.profile, &mut warnings)?;
+    Ok(Some(Own {
+        certified: Arc::new(CertifiedKey::new(chain, signing)),
+        leaf,
+        warnings,
+    }))
 }
 
 fn missing(absent: &str, present: &str) -> Error {
     Error::configuration(absent, format!("is missing although {present} is given"))
 }
 
-fn pair(
-    chain: &Source,
-    key: &Source,
-    provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, Error> {
-    let certificates = read_certificates(chain, CHAIN_OPTION)?;
-    let private_key = read_key(key)?;
-    match CertifiedKey::from_der(certificates, private_key, provider) {
-        Ok(certified) => Ok(Arc::new(certified)),
-        Err(error) => Err(pair_error(&error, chain, key)),
+/// Others' rights are an error, except where a Zeebe cluster has always lived with them.
+fn check_rights(key: &Content, profile: Profile, warnings: &mut Vec<String>) -> Result<(), Error> {
+    let reason = match profile {
+        _ if key.is_open_to_others() => OPEN_TO_OTHERS,
+        Profile::Strict if key.is_open_to_group() => OPEN_TO_GROUP,
+        _ => return Ok(()),
+    };
+    if profile != Profile::Zeebe {
+        return Err(key.error(reason));
     }
+    warnings.push(format!("{}: {reason}", key.name));
+    Ok(())
 }
 
-fn pair_error(error: &rustls::Error, chain: &Source, key: &Source) -> Error {
-    let chain_name = name(chain, CHAIN_OPTION);
-    match error {
-        rustls::Error::InconsistentKeys(_) => Error::configuration(
-            name(key, KEY_OPTION),
-            format!("is not the key of the first certificate in {chain_name}"),
-        ),
-        rustls::Error::InvalidCertificate(_) => {
-            Error::configuration(chain_name, "begins with a malformed certificate")
+type Chain = (Vec<CertificateDer<'static>>, String);
+
+fn chain(
+    options: &Options,
+    in_store: Vec<CertificateDer<'static>>,
+    key: &Content,
+) -> Result<Chain, Error> {
+    match &options.certificate_chain {
+        Some(source) => {
+            let password = options.private_key_password.as_ref();
+            let chain = certificates::read(source, CHAIN_OPTION, password)?;
+            Ok((chain, crate::source::name(source, CHAIN_OPTION)))
         }
-        _ => Error::configuration(
-            name(key, KEY_OPTION),
-            "is neither an RSA, an ECDSA (P-256, P-384, P-521) nor an Ed25519 key",
-        ),
+        None if in_store.is_empty() => Err(missing(CHAIN_OPTION, KEY_OPTION)),
+        None => Ok((in_store, key.name.clone())),
     }
 }
 
-/// All `CERTIFICATE` sections of a source, in order; an error if there is none. Other sections,
-/// OpenSSL's `TRUSTED CERTIFICATE` among them, are passed over.
-pub(crate) fn read_certificates(
-    source: &Source,
-    option: &str,
-) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let pem = read(source, option)?;
-    let certificates = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Error::configuration(name(source, option), pem_reason(&error)))?;
-    if certificates.is_empty() {
-        let reason = "holds no PEM section CERTIFICATE";
-        return Err(Error::configuration(name(source, option), reason));
-    }
-    Ok(certificates)
-}
-
-fn read_key(source: &Source) -> Result<PrivateKeyDer<'static>, Error> {
-    let pem = read(source, KEY_OPTION)?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
-        let reason = match is_encrypted(&pem) {
-            true => "is encrypted; decrypt it first, for instance with openssl pkey",
-            false => pem_reason(&error),
-        };
-        Error::configuration(name(source, KEY_OPTION), reason)
+fn signing_key(key: &PrivateKey, content: &Content) -> Result<Arc<dyn SigningKey>, Error> {
+    any_supported_type(&key.der()).map_err(|_| {
+        content.error(
+            "is neither an RSA (2048 bits or more), an ECDSA (P-256, P-384, P-521) \
+             nor an Ed25519 key",
+        )
     })
 }
 
-/// Both PKCS#8 (`ENCRYPTED PRIVATE KEY`) and the older `Proc-Type: 4,ENCRYPTED` say so in clear.
-fn is_encrypted(pem: &[u8]) -> bool {
-    pem.windows(9).any(|window| window == b"ENCRYPTED")
+fn parsed(der: &[u8], name: &str) -> Result<Certificate, Error> {
+    let malformed = || Error::configuration(name, "holds a malformed certificate");
+    Certificate::parse(der).ok_or_else(malformed)
 }
 
-fn pem_reason(error: &PemError) -> &'static str {
-    match error {
-        PemError::NoItemsFound => "holds no PEM section of a private key",
-        PemError::MissingSectionEnd { .. } => "holds a PEM section without its END line",
-        PemError::IllegalSectionStart { .. } => "holds a broken PEM BEGIN line",
-        PemError::Base64Decode(_) => "holds a PEM section that is not base64",
-        _ => "is not readable as PEM",
+fn check_pair(
+    leaf: &Certificate,
+    key: &dyn SigningKey,
+    content: &Content,
+    chain_name: &str,
+) -> Result<(), Error> {
+    match key.public_key() {
+        Some(public) if public == leaf.key_der() => Ok(()),
+        _ => Err(content.error(format!(
+            "is not the key of the first certificate in {chain_name}"
+        ))),
     }
 }
 
-fn read(source: &Source, option: &str) -> Result<Vec<u8>, Error> {
-    let bytes = match source {
-        Source::Bytes(bytes) => bytes.clone(),
-        Source::Path(path) => File::open(path)
-            .and_then(read_capped)
-            .map_err(|error| Error::configuration(name(source, option), error.to_string()))?,
-    };
-    if bytes.len() > SOURCE_BYTES_MAX {
-        let reason = format!("is larger than {SOURCE_BYTES_MAX} bytes");
-        return Err(Error::configuration(name(source, option), reason));
+/// Every certificate of the chain must be valid now.
+fn check_chain(
+    chain: &[CertificateDer<'static>],
+    name: &str,
+    options: &Options,
+) -> Result<(), Error> {
+    let now = now(options)?;
+    for der in chain {
+        let checked = parsed(der, name)?.check_validity(now);
+        checked.map_err(|error| unfit(name, &error))?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
-/// Reads one byte past the limit at most, so that an endless file is noticed and not swallowed.
-fn read_capped(file: File) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(SOURCE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// What time certificates are judged at.
+pub(crate) fn now(options: &Options) -> Result<UnixTime, Error> {
+    let unknown = || Error::configuration("clock", "does not say what time it is");
+    options.clock.current_time().ok_or_else(unknown)
 }
 
-/// What to call a source in an error: its file, or the option that holds its bytes.
-pub(crate) fn name(source: &Source, option: &str) -> String {
-    match source {
-        Source::Path(path) => path.display().to_string(),
-        Source::Bytes(_) => option.to_owned(),
+fn check_leaf(
+    leaf: &Certificate,
+    name: &str,
+    profile: Profile,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    profile::check_own(profile, leaf).map_err(|error| unfit(name, &error))?;
+    if !leaf.is_version_3() {
+        let old = Error::from(ErrorKind::CertificateVersion);
+        warnings.push(format!("{name}: {old}"));
     }
+    for (purpose, role) in [(Purpose::Server, "listen"), (Purpose::Client, "dial")] {
+        if leaf.allows(purpose) == Some(false) {
+            let usage = "by its extended key usage the certificate is not fit to";
+            warnings.push(format!("{name}: {usage} {role}"));
+        }
+    }
+    Ok(())
+}
+
+/// One's own certificate as a peer of the same profile would judge it.
+fn unfit(name: &str, error: &Error) -> Error {
+    Error::configuration(name, error.to_string())
 }

@@ -18,11 +18,33 @@ mod error;
 
 mod config;
 
-mod keys;
+mod source;
+
+mod pem;
+
+mod private_key;
+
+mod certificates;
 
 mod certificate;
 
+mod weakness;
+
+mod signed;
+
+mod identity;
+
+mod profile;
+
+mod keys;
+
 mod anchors;
+
+mod revocation;
+
+mod path;
+
+mod verdict;
 
 mod verify;
 
@@ -40,8 +62,8 @@ mod sealing;
 mod filter;
 
 pub use config::{
-    ALPN_PROTOCOL, ClientAuth, Options, REKEY_RECORDS_DEFAULT, REKEY_RECORDS_MAX, SOURCE_BYTES_MAX,
-    Source, TrustSource,
+    ALPN_PROTOCOL, ClientAuth, Options, Password, Profile, REKEY_RECORDS_DEFAULT,
+    REKEY_RECORDS_MAX, SOURCE_BYTES_MAX, Source, TrustSource,
 };
 pub use error::{Error, ErrorKind, Fault};
 pub use filter::{Alpn, BLANK_RECORDS_MAX, EARLY_BYTES_MAX, Filter};

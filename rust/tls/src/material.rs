@@ -14,7 +14,10 @@ use rustls::{ClientConfig, NoKeyLog, ServerConfig, SupportedCipherSuite};
 use crate::anchors::Anchors;
 use crate::config::{ALPN_PROTOCOL, Options, REKEY_RECORDS_MAX};
 use crate::error::Error;
+use crate::identity::Claims;
 use crate::keys;
+use crate::path::Trust;
+use crate::revocation::Lists;
 use crate::session::{group_name, suite_name};
 use crate::verify::PeerVerifier;
 
@@ -35,6 +38,8 @@ pub struct Material {
     pub(crate) require_alpn: bool,
     pub(crate) accept_absent_alpn: bool,
     pub(crate) rekey_records: u64,
+    pub(crate) claims: Claims,
+    warnings: Vec<String>,
 }
 
 impl Material {
@@ -43,20 +48,23 @@ impl Material {
     /// # Errors
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), naming the file or option, if
     /// a source cannot be read, is over [`SOURCE_BYTES_MAX`](crate::SOURCE_BYTES_MAX), or holds
-    /// nothing usable; if key and certificate do not match; if there is nothing to verify peers
-    /// with; or if an option is out of its range.
+    /// nothing usable; if key and certificate do not match, the chain is not valid now or the
+    /// profile refuses it; if others may read the key; if there is nothing to verify peers with;
+    /// or if an option is out of its range.
     pub fn load(options: &Options) -> Result<Arc<Self>, Error> {
         check_rekey(options.rekey_records)?;
         let provider = Arc::new(provider(options)?);
-        let own = keys::load(options, &provider)?;
-        let chain = own.as_deref().map_or(&[][..], |own| &own.cert);
-        let anchors = Anchors::load(options, chain)?;
-        let verifier = Arc::new(PeerVerifier::new(options, anchors, &provider));
-        let server = own
+        let own = keys::load(options)?;
+        let trust = trust(options, own.as_ref(), &provider)?;
+        let mut warnings = trust.lists.warnings.clone();
+        let verifier = Arc::new(PeerVerifier::new(options, trust, own.as_ref())?);
+        warnings.extend(own.iter().flat_map(|own| own.warnings.clone()));
+        let certified = own.map(|own| own.certified);
+        let server = certified
             .clone()
-            .map(|own| server(&provider, &verifier, own))
+            .map(|own| server(options, &provider, &verifier, own))
             .transpose()?;
-        let client = client(&provider, &verifier, own)?;
+        let client = client(options, &provider, &verifier, certified)?;
         let mut client_without_alpn = ClientConfig::clone(&client);
         client_without_alpn.alpn_protocols = Vec::new();
         Ok(Arc::new(Self {
@@ -66,7 +74,14 @@ impl Material {
             require_alpn: options.require_alpn,
             accept_absent_alpn: options.accept_absent_alpn,
             rekey_records: options.rekey_records,
+            claims: Claims::parse(&options.node_identities)?,
+            warnings,
         }))
+    }
+
+    /// What works, but should be mended; a sentence each, naming the file or option.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Whether connections can be accepted: it takes a certificate to listen.
@@ -84,6 +99,21 @@ impl fmt::Debug for Material {
             .field("rekey_records", &self.rekey_records)
             .finish_non_exhaustive()
     }
+}
+
+fn trust(
+    options: &Options,
+    own: Option<&keys::Own>,
+    provider: &CryptoProvider,
+) -> Result<Trust, Error> {
+    let algorithms = provider.signature_verification_algorithms;
+    let anchors = Anchors::load(options, own)?;
+    Ok(Trust {
+        lists: Lists::load(options, &anchors, &algorithms)?,
+        anchors,
+        algorithms,
+        profile: options.profile,
+    })
 }
 
 fn check_rekey(records: u64) -> Result<(), Error> {
@@ -137,11 +167,12 @@ fn unknown(option: &str, name: &str, expected: &str) -> Error {
 }
 
 fn server(
+    options: &Options,
     provider: &Arc<CryptoProvider>,
     verifier: &Arc<PeerVerifier>,
     own: Arc<CertifiedKey>,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let mut config = ServerConfig::builder_with_provider(provider.clone())
+    let mut config = ServerConfig::builder_with_details(provider.clone(), options.clock.clone())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier.clone())
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
@@ -156,11 +187,12 @@ fn server(
 }
 
 fn client(
+    options: &Options,
     provider: &Arc<CryptoProvider>,
     verifier: &Arc<PeerVerifier>,
     own: Option<Arc<CertifiedKey>>,
 ) -> Result<Arc<ClientConfig>, Error> {
-    let builder = ClientConfig::builder_with_provider(provider.clone())
+    let builder = ClientConfig::builder_with_details(provider.clone(), options.clock.clone())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier.clone());

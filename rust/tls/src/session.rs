@@ -68,6 +68,13 @@ impl Identity {
     }
 }
 
+/// The names of what the peer of an established connection has presented.
+pub(crate) fn presented_names(connection: &CommonState) -> Vec<Name> {
+    let leaf = connection.peer_certificates().and_then(<[_]>::first);
+    let parsed = leaf.and_then(|der| Certificate::parse(der));
+    parsed.map(|leaf| leaf.names()).unwrap_or_default()
+}
+
 /// The IANA name: rustls spells TLS 1.3 suites `TLS13_…`.
 pub(crate) fn suite_name(suite: CipherSuite) -> String {
     format!("{suite:?}").replacen("TLS13_", "TLS_", 1)

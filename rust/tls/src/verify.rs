@@ -1,52 +1,145 @@
-//! The judgement over a presented certificate.
+//! The judgement over a presented certificate: a path to trust, a form, a name, an identity.
 //!
-//! Path building, signatures and names are webpki's work. What is added here: a leaf that is known
-//! by its exact bytes needs no issuer and no name, but still its dates, its purpose and, because
-//! rustls asks for it through `verify_tls13_signature`, proof that the peer holds its key.
-
-use std::sync::Arc;
+//! A leaf that is known by its exact bytes needs no issuer and no name, but still its dates, its
+//! purpose, an identity that is let in and, because rustls asks for it through
+//! `verify_tls13_signature`, proof that the peer holds its key.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key,
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
-};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use webpki::EndEntityCert;
 
-use crate::anchors::Anchors;
-use crate::certificate::{Certificate, Purpose};
-use crate::config::{ClientAuth, Options};
+use crate::certificate::{Certificate, Purpose, listed};
+use crate::config::{ClientAuth, Options, Profile};
+use crate::error::{Error, ErrorKind};
+use crate::identity::{Allowed, spiffe_domain};
+use crate::keys::Own;
+use crate::path::{Presented, Trust, malformed};
+use crate::profile::check_leaf;
+use crate::verdict;
 
 /// Judges listeners for dialers and dialers for listeners.
 #[derive(Debug)]
 pub(crate) struct PeerVerifier {
-    anchors: Anchors,
-    algorithms: WebPkiSupportedAlgorithms,
-    /// Builds paths for dialers' certificates; absent without authorities, as webpki wants one.
-    dialers: Option<Arc<dyn ClientCertVerifier>>,
+    trust: Trust,
+    allowed: Allowed,
+    /// The SPIFFE trust domain peers must be of, when no identities are named.
+    domain: Option<String>,
     client_auth: ClientAuth,
     verify_hostname: bool,
 }
 
 impl PeerVerifier {
-    pub(crate) fn new(options: &Options, anchors: Anchors, provider: &Arc<CryptoProvider>) -> Self {
-        let roots = anchors.roots();
-        let dialers = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
-            .build()
-            .ok();
-        Self {
-            anchors,
-            algorithms: provider.signature_verification_algorithms,
-            dialers,
-            client_auth: options.client_auth,
+    pub(crate) fn new(options: &Options, trust: Trust, own: Option<&Own>) -> Result<Self, Error> {
+        let allowed = Allowed::parse(&options.allowed_identities)?;
+        Ok(Self {
+            domain: domain(options, &allowed, own)?,
+            trust,
+            client_auth: match allowed.is_restricted() || !options.node_identities.is_empty() {
+                // Whoever shows nothing is nobody who is named.
+                true => ClientAuth::Required,
+                false => options.client_auth,
+            },
+            allowed,
             verify_hostname: options.verify_hostname,
+        })
+    }
+
+    fn judge(
+        &self,
+        presented: &Presented<'_>,
+        purpose: Purpose,
+        name: Option<&ServerName<'_>>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        self.trust.check(presented, purpose, now)?;
+        check_leaf(self.trust.profile, &presented.leaf, purpose)?;
+        if let Some(name) = name
+            && !self.trust.anchors.is_known(presented.der)
+        {
+            self.check_name(presented, name)?;
+        }
+        self.check_identity(&presented.leaf)
+    }
+
+    fn check_name(&self, presented: &Presented<'_>, name: &ServerName<'_>) -> Result<(), Error> {
+        let is_compared = match self.trust.profile {
+            Profile::Spiffe => false,
+            Profile::Zeebe => self.verify_hostname && presented.leaf.has_names(),
+            Profile::Standard | Profile::Strict => self.verify_hostname,
+        };
+        let is_named = || {
+            let leaf = EndEntityCert::try_from(presented.der);
+            leaf.is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(name).is_ok())
+        };
+        if is_compared && !is_named() {
+            let names = listed(&presented.leaf.names());
+            let detail = format!("dialled: {}, its names: {names}", name.to_str());
+            return Err(Error::with_detail(ErrorKind::NameMismatch, detail));
+        }
+        Ok(())
+    }
+
+    fn check_identity(&self, leaf: &Certificate) -> Result<(), Error> {
+        let names = leaf.names();
+        if let Some(domain) = &self.domain
+            && spiffe_domain(&names)? != domain
+        {
+            let detail = format!("not of {domain}, its names: {}", listed(&names));
+            return Err(Error::with_detail(ErrorKind::IdentityNotAllowed, detail));
+        }
+        self.allowed.check(&names)
+    }
+
+    fn judge_der(
+        &self,
+        der: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        role: (Purpose, Option<&ServerName<'_>>),
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let leaf = Certificate::parse(der).ok_or_else(|| verdict::give(malformed()))?;
+        let presented = Presented {
+            der,
+            leaf,
+            intermediates,
+        };
+        self.judge(&presented, role.0, role.1, now)
+            .map_err(verdict::give)
+    }
+
+    /// rustls reads keys only out of certificates of version 3.
+    fn verify_proof(
+        &self,
+        message: &[u8],
+        der: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.trust.algorithms;
+        match Certificate::parse(der).filter(|leaf| !leaf.is_version_3()) {
+            Some(old) => {
+                verify_tls13_signature_with_raw_key(message, &old.key_der(), signed, algorithms)
+            }
+            None => verify_tls13_signature(message, der, signed, algorithms),
         }
     }
+}
+
+fn domain(
+    options: &Options,
+    allowed: &Allowed,
+    own: Option<&Own>,
+) -> Result<Option<String>, Error> {
+    if options.profile != Profile::Spiffe || allowed.is_restricted() {
+        return Ok(None);
+    }
+    let reason = "must name peers: without a certificate of one's own there is no trust domain";
+    let own = own.ok_or_else(|| Error::configuration("allowed_identities", reason))?;
+    spiffe_domain(&own.leaf.names()).map(|domain| Some(domain.to_owned()))
 }
 
 impl ServerCertVerifier for PeerVerifier {
@@ -57,19 +150,9 @@ impl ServerCertVerifier for PeerVerifier {
         server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if self.anchors.is_known(end_entity) {
-            check_known(end_entity, Purpose::Server, now)?;
-            return Ok(ServerCertVerified::assertion());
-        }
-        let leaf = ParsedCertificate::try_from(end_entity)?;
-        let roots = self.anchors.roots();
-        let algorithms = self.algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&leaf, roots, intermediates, now, algorithms)
-            .map_err(issuer_error)?;
-        if self.verify_hostname {
-            verify_server_name(&leaf, server_name)?;
-        }
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let role = (Purpose::Server, Some(server_name));
+        self.judge_der(end_entity, intermediates, role, now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -78,8 +161,8 @@ impl ServerCertVerifier for PeerVerifier {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.trust.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -87,12 +170,12 @@ impl ServerCertVerifier for PeerVerifier {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verify_proof(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.trust.algorithms.supported_schemes()
     }
 }
 
@@ -116,17 +199,9 @@ impl ClientCertVerifier for PeerVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        if self.anchors.is_known(end_entity) {
-            check_known(end_entity, Purpose::Client, now)?;
-            return Ok(ClientCertVerified::assertion());
-        }
-        match &self.dialers {
-            None => Err(CertificateError::UnknownIssuer.into()),
-            Some(dialers) => dialers
-                .verify_client_cert(end_entity, intermediates, now)
-                .map_err(issuer_error),
-        }
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.judge_der(end_entity, intermediates, (Purpose::Client, None), now)?;
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -134,8 +209,8 @@ impl ClientCertVerifier for PeerVerifier {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.trust.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -143,39 +218,11 @@ impl ClientCertVerifier for PeerVerifier {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verify_proof(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-fn check_known(leaf: &CertificateDer<'_>, purpose: Purpose, now: UnixTime) -> Result<(), Error> {
-    let leaf = Certificate::parse(leaf).ok_or(CertificateError::BadEncoding)?;
-    leaf.check_validity(now)?;
-    leaf.check_purpose(purpose)?;
-    Ok(())
-}
-
-/// An issuer that does not hold up is an untrusted one: a key that did not make the signature,
-/// though an authority of its name is trusted, or a certificate that may not issue. webpki keeps
-/// these apart.
-fn issuer_error(error: Error) -> Error {
-    let Error::InvalidCertificate(reason) = &error else {
-        return error;
-    };
-    let is_untrusted = match reason {
-        CertificateError::BadSignature => true,
-        CertificateError::Other(OtherError(other)) => matches!(
-            other.downcast_ref(),
-            Some(webpki::Error::EndEntityUsedAsCa | webpki::Error::PathLenConstraintViolated)
-        ),
-        _ => false,
-    };
-    match is_untrusted {
-        true => CertificateError::UnknownIssuer.into(),
-        false => error,
+        self.trust.algorithms.supported_schemes()
     }
 }

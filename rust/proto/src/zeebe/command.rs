@@ -194,6 +194,7 @@ impl Connection {
         if self.full {
             let limits = &self.settings.limits;
             let (requests, sends) = (limits.request_window(), limits.subject_window());
+            self.served.decide();
             self.full = !self.served.fits(0, requests, sends);
         }
     }

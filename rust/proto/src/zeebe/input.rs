@@ -93,6 +93,7 @@ impl Connection {
         let input = &input[..input.len().min(INPUT_BYTES_MAX)];
         self.pulse.pause(now, false);
         self.pulse.hear(now, input.len());
+        self.served.decide();
         let result = self.read(input, events, events_max);
         self.pulse.pause(now, self.full);
         match &result {

@@ -56,13 +56,24 @@ pub(super) struct Served {
     leaving: VecDeque<(u64, u32)>,
     /// Messages that were taken as one-way and are not consumed.
     unconsumed: Load,
+    /// Requests of the present input: each of them may yet be taken as one-way.
+    undecided: Load,
 }
 
 impl Served {
+    /// The requests given out before are decided: new input begins.
+    pub(super) fn decide(&mut self) {
+        self.undecided = Load::default();
+    }
+
     /// Whether a request of `bytes` may begin. A lone one always may, whatever its size.
     #[inline]
     pub(super) fn fits(&self, bytes: usize, requests: Window, sends: Window) -> bool {
-        self.held.fits(bytes, requests) && self.unconsumed.fits(bytes, sends)
+        let sent = Load {
+            count: self.unconsumed.count + self.undecided.count,
+            bytes: self.unconsumed.bytes + self.undecided.bytes,
+        };
+        self.held.fits(bytes, requests) && sent.fits(bytes, sends)
     }
 
     /// A request is given to the application under the id that is returned.
@@ -84,6 +95,7 @@ impl Served {
         }
         self.running += 1;
         self.held.add(bytes);
+        self.undecided.add(bytes);
         id
     }
 
@@ -194,8 +206,20 @@ mod tests {
             assert!(served.take_as_send(id) && !served.take_as_send(id));
         }
         assert_eq!(served.running(), 0);
+        served.decide();
         assert!(served.fits(0, NARROW, WIDE) && !served.fits(0, WIDE, NARROW));
         served.release(1, 10);
         assert!(served.fits(0, WIDE, NARROW));
+    }
+
+    #[test]
+    fn what_may_yet_be_one_way_counts_as_it() {
+        let mut served = Served::default();
+        for wire in 0..2 {
+            served.begin(wire, 1, 10);
+        }
+        assert!(!served.fits(10, WIDE, NARROW));
+        served.decide();
+        assert!(served.fits(10, WIDE, NARROW));
     }
 }

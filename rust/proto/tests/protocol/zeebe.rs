@@ -521,12 +521,10 @@ fn w_81_what_is_taken_as_one_way_frees_its_place_when_consumed() {
     assert_eq!((side.requests().len(), side.codec.is_full()), (4, true));
     side.codec.release_subject(1, 1, 60_000);
     assert!(!side.codec.is_full());
-    side.read(&[]).unwrap();
-    assert_eq!(
-        side.requests().len(),
-        6,
-        "only what was taken as one-way waits"
-    );
+    for (count, why) in [(5, "the next may be one-way too"), (6, "it was not")] {
+        side.read(&[]).unwrap();
+        assert_eq!(side.requests().len(), count, "{why}");
+    }
     assert_eq!(side.write(), b"", "one-way messages are not answered");
 }
 

@@ -1,11 +1,15 @@
 //! Certificates made for one test and forgotten after it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ED25519,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyPair, PKCS_ED25519, SanType, date_time_ymd,
 };
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
 use ztransport_tls::{Material, Options, Source, TrustSource};
 
 /// A CA with a key.
@@ -16,6 +20,34 @@ pub(crate) struct Node {
     pub(crate) leaf: String,
     pub(crate) chain: String,
     pub(crate) key: String,
+    /// When it begins to be valid, in seconds since 1970, if that is not now.
+    pub(crate) begins: Option<u64>,
+}
+
+/// A clock that stands still.
+#[derive(Debug)]
+pub(crate) struct StoppedClock(pub(crate) u64);
+
+/// A clock that is set by whoever holds its hand, in seconds since 1970.
+#[derive(Debug)]
+struct SetClock(Arc<AtomicU64>);
+
+pub(crate) fn running_clock(seconds: u64) -> (Arc<dyn TimeProvider>, Arc<AtomicU64>) {
+    let hand = Arc::new(AtomicU64::new(seconds));
+    (Arc::new(SetClock(hand.clone())), hand)
+}
+
+impl TimeProvider for SetClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = self.0.load(Ordering::Relaxed);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+impl TimeProvider for StoppedClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0)))
+    }
 }
 
 impl Authority {
@@ -46,6 +78,7 @@ impl Authority {
         let key = new_key();
         let leaf = params.signed_by(&key, &self.0).unwrap().pem();
         Node {
+            begins: begins(&params),
             chain: format!("{leaf}{}", self.pem()),
             leaf,
             key: key.serialize_pem(),
@@ -58,8 +91,31 @@ impl Authority {
             leaf: self.pem(),
             chain: self.pem(),
             key: self.0.key().serialize_pem(),
+            begins: None,
         }
     }
+
+    /// An authority below this one.
+    pub(crate) fn intermediate(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
+        let mut params = named(name, true);
+        change(&mut params);
+        Self(CertifiedIssuer::signed_by(params, new_key(), &self.0).unwrap())
+    }
+
+    /// The authority's list of revoked certificates.
+    pub(crate) fn revoke(&self, params: &CertificateRevocationListParams) -> Source {
+        bytes(&params.signed_by(&self.0).unwrap().pem().unwrap())
+    }
+}
+
+/// Dates of certificates here are around today, long ago, or far ahead.
+fn begins(params: &CertificateParams) -> Option<u64> {
+    let is_today = CertificateParams::default().not_before == params.not_before;
+    (!is_today).then(|| params.not_before.unix_timestamp().try_into().unwrap())
 }
 
 impl Node {
@@ -70,7 +126,10 @@ impl Node {
     ) -> Self {
         let mut params = named("node", is_authority);
         change(&mut params);
-        Authority::from_params(params).as_node()
+        Self {
+            begins: begins(&params),
+            ..Authority::from_params(params).as_node()
+        }
     }
 
     /// What the node could sign if its certificate were taken for an authority's.
@@ -86,15 +145,21 @@ impl Node {
             chain: format!("{forged}{}", self.chain),
             leaf: forged,
             key: forged_key.serialize_pem(),
+            begins: None,
         }
     }
 
+    /// A node whose clock says that its certificate is valid; others may see that otherwise.
     pub(crate) fn options(&self) -> Options {
-        Options {
+        let mut options = Options {
             certificate_chain: Some(bytes(&self.chain)),
             private_key: Some(bytes(&self.key)),
             ..Options::default()
+        };
+        if let Some(begins) = self.begins {
+            options.clock = Arc::new(StoppedClock(begins));
         }
+        options
     }
 
     pub(crate) fn material(&self) -> Arc<Material> {

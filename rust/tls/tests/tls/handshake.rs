@@ -136,8 +136,8 @@ fn each_bad_listener_certificate_has_its_type_on_both_sides() {
         ),
         (
             authority.issue_with(client_only),
-            Kind::BadCertificate,
-            Kind::BadCertificate,
+            Kind::WrongKeyUsage,
+            Kind::WrongKeyUsage,
         ),
     ];
     let dialer = load(&dialer_options(authority.trust()));
@@ -189,8 +189,8 @@ fn each_bad_dialer_certificate_has_its_type_on_both_sides() {
         ),
         (
             authority.issue_with(server_only),
-            Kind::BadCertificate,
-            Kind::BadCertificate,
+            Kind::WrongKeyUsage,
+            Kind::WrongKeyUsage,
         ),
     ];
     for client_auth in [ClientAuth::Required, ClientAuth::Optional] {

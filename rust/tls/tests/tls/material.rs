@@ -1,6 +1,7 @@
 //! What material loads from, and what it says when it cannot.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process;
 
@@ -27,6 +28,7 @@ impl Folder {
     fn write(&self, name: &str, text: &[u8]) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path
     }
 }
@@ -83,6 +85,7 @@ fn keys_load_from_pkcs8_pkcs1_and_sec1() {
             chain: leaf.clone(),
             leaf,
             key: key.serialize_pem(),
+            begins: None,
         };
         assert!(node.key.contains("BEGIN PRIVATE KEY"));
         Pair::established(&node.material(), &node.material());
@@ -123,7 +126,12 @@ fn unreadable_files_are_named_with_the_reason() {
     let folder = Folder::new("unreadable");
     let node = Authority::new("ca").issue();
     let absent = folder.0.join("absent.pem");
-    for (path, words) in [(absent, "No such file"), (folder.0.clone(), "directory")] {
+    for (path, words) in [
+        (absent, "No such file"),
+        (folder.0.clone(), "directory"),
+        ("/dev/zero".into(), "regular file"),
+        (folder.write("empty.pem", b""), "empty"),
+    ] {
         let options = Options {
             certificate_chain: Some(Source::Path(path.clone())),
             ..node.options()
@@ -147,7 +155,6 @@ fn sources_are_bounded() {
     let path = folder.write("over.pem", &most);
     for (source, name) in [
         (Source::Path(path.clone()), path.display().to_string()),
-        (Source::Path("/dev/zero".into()), "/dev/zero".to_owned()),
         (Source::Bytes(most), "trust".to_owned()),
     ] {
         let (named, reason) = configuration(&trust(source));
@@ -175,8 +182,8 @@ fn files_without_anything_usable_are_named_with_the_reason() {
             with_key(&node, &node.chain),
             "no PEM section of a private key",
         ),
-        (with_key(&node, encrypted), "encrypted"),
-        (with_key(&node, odd_key), "neither an RSA"),
+        (with_key(&node, encrypted), "not well-formed"),
+        (with_key(&node, odd_key), "not well-formed"),
         (
             dialer_options(TrustSource::Source(bytes(odd_certificate))),
             "malformed",
@@ -287,10 +294,33 @@ fn assert_silent(error: &Error, secret: &str) {
 #[test]
 fn other_pem_sections_are_passed_over() {
     let authority = Authority::new("ca");
-    let other = "-----BEGIN TRUSTED CERTIFICATE-----\nAAAA\n-----END TRUSTED CERTIFICATE-----\n";
+    let other = "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n";
     let trust = format!("a comment\n{other}{}", authority.pem());
     let dialer = load(&dialer_options(TrustSource::Source(bytes(&trust))));
     Pair::established(&dialer, &authority.issue().material());
+}
+
+/// OpenSSL writes its own opinion on a certificate behind it; trust is ours to give.
+#[test]
+fn trusted_certificates_load_without_their_annex() {
+    let authority = Authority::new("ca");
+    let mut der = pem::parse(authority.pem()).unwrap().into_contents();
+    der.extend([0x30, 0x03, 0x0c, 0x01, b'x']);
+    let trusted = pem::encode(&pem::Pem::new("TRUSTED CERTIFICATE", der));
+    let dialer = load(&dialer_options(TrustSource::Source(bytes(&trusted))));
+    Pair::established(&dialer, &authority.issue().material());
+}
+
+#[test]
+fn certificates_and_keys_load_as_der_too() {
+    let node = Authority::new("ca").issue();
+    let der = |pem: &str| Some(Source::Bytes(pem::parse(pem).unwrap().into_contents()));
+    let material = load(&Options {
+        certificate_chain: der(&node.leaf),
+        private_key: der(&node.key),
+        ..Options::default()
+    });
+    Pair::established(&material, &material);
 }
 
 #[test]

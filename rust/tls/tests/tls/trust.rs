@@ -133,7 +133,11 @@ fn known_leaf_must_still_be_for_this_use() {
     let node = Node::self_signed(false, |params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
     });
-    assert_refused(&node.leaf, &node, &ErrorKind::BadCertificate);
+    let trust = TrustSource::Source(bytes(&node.leaf));
+    let mut dialer = Filter::dial(&load(&dialer_options(trust)), "localhost").unwrap();
+    let mut listener = peer::listen(&node, &node, &[b"zt/1"]).into();
+    let (error, _) = peer::exchange(&mut dialer, &mut Vec::new(), &mut listener);
+    assert_eq!(*error.unwrap().kind(), ErrorKind::WrongKeyUsage);
 }
 
 #[test]

@@ -1,0 +1,305 @@
+//! Who is let in: globs over the names of a verified certificate, and SPIFFE ids.
+
+use crate::certificate::{Name, listed};
+use crate::error::{Error, ErrorKind};
+
+const IDENTITIES_OPTION: &str = "allowed_identities";
+const CLAIMS_OPTION: &str = "node_identities";
+/// What stands for a node's id in a pattern, and the key of all nodes that have no entry.
+const NODE_ID: &str = "{node_id}";
+const ANY_NODE: &str = "*";
+const SCHEME: &str = "spiffe://";
+/// Longest SPIFFE id, in bytes (SPIFFE-ID section 2.3).
+const ID_BYTES_MAX: usize = 2048;
+
+/// Lists of whom to let in and whom not; who is on both stays out.
+#[derive(Debug)]
+pub(crate) struct Allowed {
+    allow: Vec<Glob>,
+    deny: Vec<Glob>,
+}
+
+impl Allowed {
+    pub(crate) fn parse(patterns: &[String]) -> Result<Self, Error> {
+        let (mut allow, mut deny) = (Vec::new(), Vec::new());
+        for pattern in patterns {
+            match pattern.strip_prefix('!') {
+                Some(denied) => deny.push(Glob::parse(denied)?),
+                None => allow.push(Glob::parse(pattern)?),
+            }
+        }
+        Ok(Self { allow, deny })
+    }
+
+    /// Whether only those are let in who are named.
+    pub(crate) fn is_restricted(&self) -> bool {
+        !self.allow.is_empty()
+    }
+
+    pub(crate) fn check(&self, names: &[Name]) -> Result<(), Error> {
+        let is_in = |list: &[Glob]| {
+            names
+                .iter()
+                .any(|name| list.iter().any(|g| g.matches(name)))
+        };
+        if is_in(&self.deny) || (self.is_restricted() && !is_in(&self.allow)) {
+            let detail = format!("its names: {}", listed(names));
+            return Err(Error::with_detail(ErrorKind::IdentityNotAllowed, detail));
+        }
+        Ok(())
+    }
+}
+
+/// Which name a certificate must have for its owner to be believed a node's id.
+#[derive(Debug)]
+pub(crate) struct Claims(Vec<(String, String)>);
+
+impl Claims {
+    pub(crate) fn parse(patterns: &[(String, String)]) -> Result<Self, Error> {
+        for (_, pattern) in patterns {
+            Glob::parse_for(pattern, "", CLAIMS_OPTION)?;
+        }
+        Ok(Self(patterns.to_vec()))
+    }
+
+    /// Whether claims are compared at all.
+    pub(crate) fn are_compared(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Errs unless one of `names` is the one that `node_id` must have.
+    pub(crate) fn check(&self, node_id: &str, names: &[Name]) -> Result<(), Error> {
+        let entry = |wanted: &str| self.0.iter().find(|(id, _)| id == wanted);
+        let wanted = entry(node_id).or_else(|| entry(ANY_NODE));
+        let is_proven = wanted.is_some_and(|(_, pattern)| {
+            let glob = Glob::parse_for(pattern, node_id, CLAIMS_OPTION);
+            glob.is_ok_and(|glob| names.iter().any(|name| glob.matches(name)))
+        });
+        if self.are_compared() && !is_proven {
+            let names = listed(names);
+            let detail = format!("it claims to be node {node_id}, its names: {names}");
+            return Err(Error::with_detail(ErrorKind::IdentityNotAllowed, detail));
+        }
+        Ok(())
+    }
+}
+
+/// A pattern: `*` is any part of a DNS label or of a URI's path segment, `**` anything.
+#[derive(Debug)]
+struct Glob {
+    is_uri: bool,
+    tokens: Vec<Token>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
+    Byte(u8),
+    /// Any bytes but the separator.
+    Part,
+    /// Any bytes.
+    All,
+}
+
+impl Glob {
+    fn parse(pattern: &str) -> Result<Self, Error> {
+        Self::parse_for(pattern, NODE_ID, IDENTITIES_OPTION)
+    }
+
+    /// A pattern in which a node's id may stand; a star in the id is a star and no pattern.
+    fn parse_for(pattern: &str, node_id: &str, option: &str) -> Result<Self, Error> {
+        if pattern.is_empty() {
+            return Err(Error::configuration(option, "holds an empty pattern"));
+        }
+        let is_uri = pattern.contains("://") || pattern.starts_with("urn:");
+        let literal = |byte: u8| match is_uri {
+            true => Token::Byte(byte),
+            false => Token::Byte(byte.to_ascii_lowercase()),
+        };
+        let mut tokens = Vec::with_capacity(pattern.len());
+        for (count, part) in pattern.split(NODE_ID).enumerate() {
+            if count > 0 {
+                tokens.extend(node_id.bytes().map(literal));
+            }
+            for byte in part.bytes() {
+                match (byte, tokens.last()) {
+                    (b'*', Some(Token::Part | Token::All)) => {
+                        tokens.pop();
+                        tokens.push(Token::All);
+                    }
+                    (b'*', _) => tokens.push(Token::Part),
+                    _ => tokens.push(literal(byte)),
+                }
+            }
+        }
+        Ok(Self { is_uri, tokens })
+    }
+
+    fn matches(&self, name: &Name) -> bool {
+        match name {
+            Name::Uri(text) => self.is_uri && self.matches_bytes(text.bytes(), b'/'),
+            Name::Dns(text) | Name::Ip(text) => {
+                let lower = text.bytes().map(|byte| byte.to_ascii_lowercase());
+                !self.is_uri && self.matches_bytes(lower, b'.')
+            }
+        }
+    }
+
+    /// Follows all places in the pattern at once, so that no name, however long, takes more than
+    /// its length times the pattern's.
+    fn matches_bytes(&self, text: impl Iterator<Item = u8>, separator: u8) -> bool {
+        let mut places = vec![false; self.tokens.len() + 1];
+        places[0] = true;
+        self.skip_stars(&mut places);
+        for byte in text {
+            let mut next = vec![false; places.len()];
+            for (place, token) in self.tokens.iter().enumerate().filter(|(at, _)| places[*at]) {
+                match token {
+                    Token::Byte(wanted) => next[place + 1] |= *wanted == byte,
+                    Token::Part => next[place] |= byte != separator,
+                    Token::All => next[place] = true,
+                }
+            }
+            self.skip_stars(&mut next);
+            places = next;
+        }
+        places.last().copied().unwrap_or_default()
+    }
+
+    /// A star may stand for nothing.
+    fn skip_stars(&self, places: &mut [bool]) {
+        for (place, token) in self.tokens.iter().enumerate() {
+            places[place + 1] |= places[place] && !matches!(token, Token::Byte(_));
+        }
+    }
+}
+
+/// The trust domain of a SPIFFE id (SPIFFE-ID section 2); `None` if it is no id of a workload.
+pub(crate) fn trust_domain(uri: &str) -> Option<&str> {
+    let rest = uri
+        .strip_prefix(SCHEME)
+        .filter(|_| uri.len() <= ID_BYTES_MAX)?;
+    let (domain, path) = rest.split_once('/')?;
+    let is_domain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_');
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let segment = |text: &str| !matches!(text, "" | "." | "..") && text.bytes().all(is_path);
+    let is_sound = !domain.is_empty() && domain.bytes().all(is_domain);
+    (is_sound && path.split('/').all(segment)).then_some(domain)
+}
+
+/// The one SPIFFE id among a certificate's names, and its trust domain.
+pub(crate) fn spiffe_domain(names: &[Name]) -> Result<&str, Error> {
+    let mut uris = names.iter().filter_map(|name| match name {
+        Name::Uri(uri) => Some(uri.as_str()),
+        _ => None,
+    });
+    let domain = match (uris.next(), uris.next()) {
+        (Some(uri), None) => trust_domain(uri),
+        _ => None,
+    };
+    domain.ok_or_else(|| {
+        let detail = format!(
+            "exactly one SPIFFE id is wanted; its names: {}",
+            listed(names)
+        );
+        Error::with_detail(ErrorKind::IdentityNotAllowed, detail)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lets_in(patterns: &[&str], name: &Name) -> bool {
+        let patterns: Vec<_> = patterns.iter().map(ToString::to_string).collect();
+        let allowed = Allowed::parse(&patterns).unwrap();
+        allowed.check(std::slice::from_ref(name)).is_ok()
+    }
+
+    fn uri(text: &str) -> Name {
+        Name::Uri(text.to_owned())
+    }
+
+    fn dns(text: &str) -> Name {
+        Name::Dns(text.to_owned())
+    }
+
+    #[test]
+    fn a_star_stays_within_its_part_and_two_cross_it() {
+        assert!(lets_in(&["*.example"], &dns("a.example")));
+        assert!(!lets_in(&["*.example"], &dns("a.b.example")));
+        assert!(lets_in(&["**.example"], &dns("a.b.example")));
+        assert!(lets_in(&["node-*.example"], &dns("NODE-7.Example")));
+        assert!(lets_in(
+            &["spiffe://d/broker/*"],
+            &uri("spiffe://d/broker/1.2")
+        ));
+        assert!(!lets_in(
+            &["spiffe://d/broker/*"],
+            &uri("spiffe://d/broker/1/2")
+        ));
+        assert!(lets_in(&["spiffe://d/**"], &uri("spiffe://d/broker/1/2")));
+        assert!(!lets_in(&["spiffe://d/Broker"], &uri("spiffe://d/broker")));
+        assert!(lets_in(&["10.0.*.*"], &Name::Ip("10.0.3.4".to_owned())));
+    }
+
+    #[test]
+    fn kinds_of_names_are_kept_apart() {
+        assert!(!lets_in(&["**"], &uri("spiffe://d/x")));
+        assert!(!lets_in(&["**://**"], &dns("d.example")));
+        assert!(lets_in(&["**://**"], &uri("spiffe://d/x")));
+        assert!(lets_in(&["urn:node:*"], &uri("urn:node:7")));
+    }
+
+    #[test]
+    fn a_denial_wins_and_denials_alone_let_others_in() {
+        assert!(lets_in(&["!a.example"], &dns("b.example")));
+        assert!(!lets_in(&["!a.example"], &dns("a.example")));
+        assert!(!lets_in(&["*.example", "!a.example"], &dns("a.example")));
+        assert!(!lets_in(&["*.example", "!a.example"], &dns("a.other")));
+        let allowed = Allowed::parse(&["a".to_owned()]).unwrap();
+        assert!(allowed.check(&[]).is_err() && allowed.is_restricted());
+        assert!(Allowed::parse(&[String::new()]).is_err());
+        assert!(Allowed::parse(&["!".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_node_id_is_proven_by_the_name_it_must_have() {
+        let entry = |id: &str, pattern: &str| (id.to_owned(), pattern.to_owned());
+        let claims = Claims::parse(&[
+            entry("special", "odd.example"),
+            entry("*", "spiffe://d/{node_id}"),
+        ])
+        .unwrap();
+        let check = |id: &str, name: Name| claims.check(id, &[name]).is_ok();
+        assert!(check("a", uri("spiffe://d/a")) && check("special", dns("odd.example")));
+        assert!(!check("a", uri("spiffe://d/b")) && !check("special", uri("spiffe://d/special")));
+        assert!(!check("*", uri("spiffe://d/b")) && check("*", uri("spiffe://d/*")));
+        assert!(claims.check("a", &[]).is_err());
+        let nothing = Claims::parse(&[]).unwrap();
+        assert!(nothing.check("a", &[]).is_ok() && !nothing.are_compared());
+        assert!(Claims::parse(&[entry("a", "")]).is_err());
+    }
+
+    #[test]
+    fn only_ids_of_workloads_have_a_trust_domain() {
+        assert_eq!(trust_domain("spiffe://a.b/c/d"), Some("a.b"));
+        for wrong in [
+            "spiffe://a.b",
+            "spiffe://a.b/",
+            "spiffe:///c",
+            "spiffe://A.b/c",
+            "spiffe://a.b/c/",
+            "spiffe://a.b/../c",
+            "spiffe://a.b:1/c",
+            "spiffe://u@a.b/c",
+            "spiffe://a.b/c?d",
+            "https://a.b/c",
+        ] {
+            assert_eq!(trust_domain(wrong), None, "{wrong}");
+        }
+        assert_eq!(
+            trust_domain(&format!("spiffe://a/{}", "c".repeat(2048))),
+            None
+        );
+    }
+}
