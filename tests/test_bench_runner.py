@@ -5,6 +5,7 @@ Whether its windows are valid depends on what the machine does meanwhile, so tha
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import resource
 import socket
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -264,3 +266,33 @@ def test_the_commands_that_only_look_work() -> None:
     assert "proxy-mesh:envoy" in ztransport("bench", "list").stdout
     env = json.loads(ztransport("bench", "env").stdout)
     assert {"machine", "packages", "placement", "programs", "load_average"} <= set(env)
+
+
+@pytest.mark.parametrize(
+    ("repeat_s_max", "reasons", "tries"),
+    [
+        (0.0, [["steal: much"], []], 1),
+        (9.0, [["steal: much"], ["load: much"], []], 3),
+        (9.0, [["steal: much"]] * 9, 1 + runner.REPEATS_MAX),
+        (0.05, [["steal: much"]] * 9, 3),
+        (9.0, [["errors: ConnectionLost 1"], []], 1),
+    ],
+)
+def test_a_window_the_machine_spoiled_is_measured_again(
+    monkeypatch: pytest.MonkeyPatch, repeat_s_max: float, reasons: list[list[str]], tries: int
+) -> None:
+    profile = dataclasses.replace(TINY, repeat_s_max=repeat_s_max)
+    kept: list[Record] = []
+    sitting = runner._Run.__new__(runner._Run)
+    sitting._profile, sitting._repeat_s_left = profile, repeat_s_max
+    sitting._record = types.SimpleNamespace(append=kept.append)  # type: ignore[assignment]
+    found = iter(reasons)
+
+    def measured(_: blocks.Place) -> Record:
+        why = next(found)
+        return {"valid": not why, "reasons": why}
+
+    monkeypatch.setattr(sitting, "_window", measured)
+    place = next(blocks.plan(blocks.cells(profile), 1, SEED))
+    sitting._measure_place(place)
+    assert len(kept) == tries

@@ -51,6 +51,7 @@ class Profile:
     closed_s: float
     warm_up_s: float
     blocks_per_generation: int
+    repeat_s_max: float = 0.0
     variants: tuple[str, ...] = tuple(variants.VARIANTS)
 
     @property
