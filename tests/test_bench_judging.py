@@ -64,9 +64,8 @@ def test_a_good_window_is_valid() -> None:
     [
         ({"errors": {"ConnectionLost": 2, "Unsent": 1}}, "errors: ConnectionLost 2, Unsent 1"),
         ({"completed": 0, "sent": 0}, "nothing was completed"),
-        ({"in_flight_capped": 3}, "overload: 3 sends met the bound on those in flight"),
+        ({"in_flight_capped": 101}, "overload: 101 of 10000 sends met the bound on those in flight"),
         ({"completed": 9_899}, "overload: 99 % of what was sent was completed"),
-        ({"sent": 9_899, "completed": 9_899}, "generator-bound: it sent 99 % of what was asked"),
         ({"negotiated": fairness.NEGOTIATED}, "cipher mismatch: TLSv1.3 .* instead of plaintext"),
     ],
 )
@@ -113,9 +112,13 @@ def test_counted_ticks_may_be_off() -> None:
     assert judged({}, used=sure) == ["load: other programs took 30 % of the cores, more than 29 %"]
 
 
-def test_few_arrivals_may_miss_their_rate_by_chance() -> None:
-    few = {"sent": 480, "completed": 480}
-    assert judged(few, rate=500.0) == []
+def test_arrivals_may_miss_their_rate_by_chance() -> None:
+    assert judged({"sent": 9_800, "completed": 9_800}) == []
+
+
+def test_a_hiccup_may_fill_the_receivers_credit() -> None:
+    assert judged({"in_flight_capped": 100}) == []
+    assert judged({"in_flight_capped": 9_000}, rate=None) == []
 
 
 def test_clocks_are_read_by_role_and_shares_by_core() -> None:
@@ -150,6 +153,6 @@ def test_only_what_the_machine_spoiled_is_asked_again() -> None:
     starved = judged({}, delay_ns=9_000_000, used=spent(generator_s=0.9, steal=0.3, foreign=0.3))
     assert len(starved) == 4
     assert judging.is_of_the_machine(starved)
-    assert judging.is_of_the_machine(judged({"in_flight_capped": 3}))
+    assert judging.is_of_the_machine(judged({"in_flight_capped": 300}))
     for changed in ({"errors": {"ConnectionLost": 2}}, {"negotiated": fairness.NEGOTIATED}):
         assert not judging.is_of_the_machine(judged(changed, used=spent(steal=0.3)))
