@@ -64,7 +64,10 @@ def test_a_good_window_is_valid() -> None:
     [
         ({"errors": {"ConnectionLost": 2, "Unsent": 1}}, "errors: ConnectionLost 2, Unsent 1"),
         ({"completed": 0, "sent": 0}, "nothing was completed"),
-        ({"in_flight_capped": 101}, "overload: 101 of 10000 sends met the bound on those in flight"),
+        (
+            {"in_flight_capped": 101},
+            "overload: 101 of 10000 sends met the bound on those in flight",
+        ),
         ({"completed": 9_899}, "overload: 99 % of what was sent was completed"),
         ({"negotiated": fairness.NEGOTIATED}, "cipher mismatch: TLSv1.3 .* instead of plaintext"),
     ],
