@@ -99,6 +99,14 @@ def test_too_few_blocks_claim_nothing() -> None:
     assert any("too few valid blocks of plain" in line for line in verdict.caveats(found))
 
 
+def test_proxies_that_cannot_be_told_apart_are_named_together() -> None:
+    found = summary_of({**TWINS, "tls": 8.0, "proxy-tls:nginx": 9.0, "proxy-tls:relay": 9.0}, 5)
+    assert verdict.headline(found).endswith(
+        "; too few blocks were measured to tell TLS ended at a proxy (nginx, the minimal relay) "
+        "from TLS in the process."
+    )
+
+
 def test_a_run_without_a_valid_pair_compares_nothing() -> None:
     windows = [window("plain", 0), window("tls", 0, reasons=["errors: 3"]), window("tls", 1)]
     summary = statistics.summarise(Run(Path("made"), manifest(), windows))

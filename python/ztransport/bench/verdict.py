@@ -153,11 +153,11 @@ def _elsewhere(scene: Scene) -> Iterator[str]:
         told = [one for one in compared if one.is_resolved]
         if told:
             yield f"TLS {way} costs {_amount(told)} CPU {_than(told)} TLS in the process"
-        for one in compared:
-            if not one.is_resolved:
-                yield _indistinct(
-                    scene, one, f"TLS {way} ({proxy(one.over)})", "TLS in the process"
-                )
+        alike = [one for one in compared if not one.is_resolved]
+        for verdict in dict.fromkeys(one.verdict for one in alike):
+            same = [one for one in alike if one.verdict == verdict]
+            names = ", ".join(proxy(one.over) for one in same)
+            yield _indistinct(scene, same[0], f"TLS {way} ({names})", "TLS in the process")
 
 
 def _amount(told: list[Comparison]) -> str:
