@@ -172,3 +172,45 @@ def test_the_command_is_installed_and_mistakes_are_one_line(tmp_path: Path) -> N
     )
     assert done.returncode == cli.MISTAKE
     assert done.stderr.count("\n") == 1
+
+
+BLOCKED = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Blocked(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Blocked())
+from ztransport.cli import main
+main()
+"""
+MEASURING = {"aiofastnet", "jinja2", "jsonschema", "matplotlib", "numpy", "uvloop", "yaml"}
+
+
+def without(blocked: set[str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command where some modules are not installed."""
+    command = [sys.executable, "-c", BLOCKED.format(blocked=blocked), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def test_certificates_need_no_extras_of_the_measurements(tmp_path: Path) -> None:
+    pki = tmp_path / "pki"
+    for arguments in (
+        ("certs", "init", pki, "a=127.0.0.1"),
+        ("certs", "issue", pki, "b", "127.0.0.1"),
+        ("certs", "show", pki / "b.chain.pem"),
+        ("tls", "check", pki / "b.chain.pem", pki / "b.key.pem"),
+    ):
+        done = without(MEASURING, *arguments)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+
+
+@pytest.mark.parametrize(("module", "extras"), [("typer", "cli"), ("cryptography", "certs,cli")])
+def test_a_missing_extra_is_named(module: str, extras: str) -> None:
+    done = without({module}, "certs", "init", "pki")
+    assert done.returncode == cli.MISTAKE
+    assert done.stderr.count("\n") == 1
+    assert f"pip install 'ztransport[{extras}]'" in done.stderr

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Annotated
 
 MISTAKE, INVALID = 2, 3
-EXTRAS = "ztransport[bench,certs,cli,proxies]"
+EXTRAS = {"typer": "cli", "cryptography": "certs,cli"}
+"""What to install for a module that is missing; anything else is a measurement's."""
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    extras = EXTRAS.get(str(error.name).partition(".")[0], "bench,certs,cli,proxies")
+    return f"ztransport: no module {error.name}: pip install 'ztransport[{extras}]'"
+
 
 try:
     import typer
@@ -24,7 +31,7 @@ try:
     from ztransport import broker, gateway, tls_commands
     from ztransport.bench import processes, record
 except ModuleNotFoundError as error:
-    sys.stderr.write(f"ztransport: no module {error.name}: pip install '{EXTRAS}'\n")
+    sys.stderr.write(f"{_missing(error)}\n")
     sys.exit(MISTAKE)
 
 __all__ = ["main"]
@@ -176,7 +183,7 @@ def main() -> None:
     try:
         app()
     except ModuleNotFoundError as error:
-        typer.echo(f"ztransport: no module {error.name}: pip install '{EXTRAS}'", err=True)
+        typer.echo(_missing(error), err=True)
         sys.exit(MISTAKE)
     except processes.InvalidMeasurement as error:
         typer.echo(f"ztransport: {error}", err=True)
