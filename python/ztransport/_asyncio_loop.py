@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ztransport._node import Metadata
     from ztransport._stream import Payload
     from ztransport._ztransport import Seed, Worker
-    from ztransport.config import Protocol, ZeebeCompression
+    from ztransport.config import Accept, Dial, Protocol, ZeebeCompression
     from ztransport.security import TLSConfig
 
 
@@ -254,6 +254,8 @@ async def open_node(
     handler_budget_ms: int = HANDLER_BUDGET_MILLISECONDS,
     expose_errors: bool = False,
     drain_timeout: float = DRAIN_TIMEOUT_SECONDS,
+    accept: Accept | None = None,
+    dial: Dial | None = None,
     protocols: Sequence[Protocol] = ("zt/1",),
     zeebe_compression: ZeebeCompression = "none",
 ) -> AsyncIterator[Node]:
@@ -265,12 +267,19 @@ async def open_node(
     before blocking, which is faster and burns a core. Callers learn what a handler raised only
     with ``expose_errors``.
 
+    ``accept`` and ``dial`` say which connections use TLS, by default as ``tls`` says: all, if it is
+    given. With ``accept="permissive"`` a listener takes TLS and plaintext on one port, for the time
+    in which a cluster is switched node by node. A plaintext peer has no identity: it is refused
+    where identities are asked for, and under a node id that a peer with a certificate has.
+
     With ``protocols=("zt/1", "zeebe")`` the listener also takes Zeebe's cluster messaging on the
     same port, told by its first bytes. ``zeebe_compression`` is what Zeebe calls
     ``messageCompression``: it holds for that protocol alone, both ways, and all nodes must agree.
 
     Leaving the block drains the node for at most ``drain_timeout`` seconds, whatever is cancelled
     around it, and then cuts what is left. Exceptions of the block leave it as they are.
+
+    Raises `ConfigurationError` for what cannot work, such as ``accept="tls"`` without ``tls``.
     """
     chosen = _node.settings(
         cluster=cluster,
@@ -280,6 +289,8 @@ async def open_node(
         limits=limits,
         handler_budget_ms=handler_budget_ms,
         expose_errors=expose_errors,
+        accept=accept,
+        dial=dial,
         protocols=protocols,
         zeebe_compression=zeebe_compression,
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ztransport._errors import Error
     from ztransport._stream import Payload
-    from ztransport.config import Protocol, ZeebeCompression
+    from ztransport.config import Accept, Dial, Protocol, ZeebeCompression
 
     Metadata: TypeAlias = Mapping[str, bytes]
     Handler: TypeAlias = Callable[[Message], Payload | Awaitable[Payload | None] | None]
@@ -330,6 +330,8 @@ def settings(
     limits: Limits | None,
     handler_budget_ms: int,
     expose_errors: bool,
+    accept: Accept | None,
+    dial: Dial | None,
     protocols: Sequence[Protocol],
     zeebe_compression: ZeebeCompression,
 ) -> dict[str, Any]:
@@ -342,6 +344,8 @@ def settings(
         "material": None if tls is None else tls.load(),
         "handler_budget_ms": handler_budget_ms,
         "expose_errors": expose_errors,
+        "accept": accept or (tls and tls.accept),
+        "dial": dial or (tls and tls.dial),
         "protocols": list(protocols),
         "zeebe_compression": zeebe_compression,
     }

@@ -390,6 +390,8 @@ class NodeCore:
         stream_class: type[StreamCore],
         handler_budget_ms: int,
         expose_errors: bool,
+        accept: str | None,
+        dial: str | None,
         protocols: list[str],
         zeebe_compression: str,
     ) -> Self: ...
@@ -532,8 +534,8 @@ class NodeStatistics:
     def connections(self) -> int:
         """Connections that are open now, both ways."""
     @property
-    def plaintext_connections(self) -> int:
-        """Of these, those in plaintext."""
+    def plaintext_connections(self) -> dict[str, int]:
+        """Of these, those in plaintext, by the peer's node id, or by its address without one."""
     @property
     def handshaking(self) -> int:
         """Accepted connections that have not greeted yet."""

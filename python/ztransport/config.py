@@ -11,6 +11,12 @@ IdleStrategy = Literal["sleep", "spin"]
 Protocol = Literal["zt/1", "zeebe"]
 """What a connection speaks: the native protocol, or Zeebe's cluster messaging."""
 
+Accept = Literal["plaintext", "permissive", "tls"]
+"""What listeners take: plaintext, TLS, or both, told by a connection's first bytes."""
+
+Dial = Literal["plaintext", "tls"]
+"""How a node dials. One that dials with TLS never falls back to plaintext."""
+
 ZeebeCompression = Literal["none", "gzip", "snappy"]
 """How the bytes of Zeebe's protocol are compressed, as its ``messageCompression`` says."""
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
 
+    from ztransport.config import Accept, Dial
+
 ClientAuth = Literal["none", "optional", "required"]
 """Whether a listener asks dialers for a certificate."""
 
@@ -100,6 +102,10 @@ class TLSConfig:
     """
     crl_paths: tuple[str | PathLike[str], ...] = ()
     """Files of revocation lists. If there are any, a certificate that none covers is refused."""
+    accept: Accept = "tls"
+    """What a node's listeners take, unless ``open_node`` says otherwise."""
+    dial: Dial = "tls"
+    """How a node dials, unless ``open_node`` says otherwise."""
     require_alpn: bool = True
     """Whether a dialer refuses a listener that does not answer ``zt/1``.
 

@@ -42,6 +42,8 @@ OPTIONS: Final = (
     "allowedIdentities",
     "profile",
     "crlPaths",
+    "accept",
+    "dial",
 )
 """The keys of a section: Zeebe's five, then ours, named as the fields of `TLSConfig`."""
 
@@ -64,8 +66,8 @@ def zeebe_security(
     ``ZEEBE_BROKER_NETWORK_SECURITY_CERTIFICATECHAINPATH``, which win. Relative paths are below
     ``base_dir``, by default the working directory. The section may also hold fields of
     `TLSConfig` in camel case: ``privateKeyPassword``, ``trust``, ``clientAuth``,
-    ``verifyHostname``, ``allowedIdentities``, ``profile`` and ``crlPaths``; without ``profile``
-    it is ``"zeebe"``.
+    ``verifyHostname``, ``allowedIdentities``, ``profile``, ``crlPaths``, ``accept`` and ``dial``;
+    without ``profile`` it is ``"zeebe"``.
 
     Returns none unless ``enabled`` is true. Raises `ConfigurationError` that names the key at
     fault; certificates and key themselves are judged when the node opens.
@@ -110,6 +112,8 @@ class _Settings:
             allowed_identities=self._items("allowedIdentities"),
             profile=self._text("profile") or "zeebe",  # type: ignore[arg-type]
             crl_paths=tuple(map(self._below_base, self._items("crlPaths"))),
+            accept=self._text("accept") or "tls",  # type: ignore[arg-type]
+            dial=self._text("dial") or "tls",  # type: ignore[arg-type]
         )
 
     def flag(self, key: str, *, default: bool) -> bool:

@@ -11,7 +11,7 @@ use ztransport_tls::Alpn;
 use crate::filter::Filter;
 use crate::limits::{ACCEPT_PAUSE_NANOS, ACCEPTS_PER_TURN, UNPROVEN_STALE_MAX};
 use crate::link::{Link, Phase};
-use crate::node::ZeebeSettings;
+use crate::node::{Accept, NodeSettings, ZeebeSettings};
 use crate::poller::Source;
 use crate::socket::Socket;
 use crate::state::Engine;
@@ -126,9 +126,7 @@ impl Engine {
         let _ = socket.tune(Duration::from_millis(
             limits.limits.liveness_timeout_ms.into(),
         ));
-        let filter = limits.tls.as_ref().map_or_else(Filter::plain, |tls| {
-            Filter::accept(tls, absent(limits.zeebe))
-        });
+        let filter = accepting_filter(limits);
         let mut link = Link::new(socket, filter, Role::Acceptor, node, serial);
         link.door = accepting(limits.zeebe);
         link.source = source;
@@ -189,6 +187,16 @@ impl Engine {
                 return self.lose_link(slot as usize, crate::error::Failure::new(kind, text));
             }
         }
+    }
+}
+
+fn accepting_filter(settings: &NodeSettings) -> Filter {
+    let alpn = absent(settings.zeebe);
+    match (settings.accepts(), &settings.tls) {
+        (Accept::Tls, Some(tls)) => Filter::accept(tls, alpn),
+        (Accept::Permissive, Some(tls)) => Filter::accept_either(tls, alpn),
+        // Neither of the others is let open without keys and trust.
+        _ => Filter::plain(),
     }
 }
 

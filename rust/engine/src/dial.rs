@@ -175,7 +175,7 @@ impl Engine {
             .get(entry.node as usize)
             .ok_or_else(Failure::closed)?
             .settings;
-        let filter = match &settings.tls {
+        let filter = match settings.dials_with() {
             Some(tls) => {
                 let alpn = match dial.protocol {
                     Protocol::Zt => Alpn::Expected,

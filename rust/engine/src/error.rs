@@ -83,6 +83,7 @@ impl Failure {
     pub(crate) fn protocol(error: &proto::Error) -> Failure {
         let kind = match error.reason() {
             "wrong_cluster" => FailureKind::WrongCluster,
+            "identity_not_allowed" => FailureKind::Tls(tls::ErrorKind::IdentityNotAllowed),
             "silent" => FailureKind::PeerSilent,
             "no_hello" => FailureKind::HandshakeTimeout,
             "truncated" => FailureKind::ConnectionLost,

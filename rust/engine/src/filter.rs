@@ -14,7 +14,21 @@ pub(crate) enum Filter {
     Plain(Plain),
     /// TLS 1.3.
     Tls(Box<tls::Filter>),
+    /// A listener that takes both and has not read enough to know.
+    Undecided(Box<Undecided>),
 }
+
+/// What a filter is made from once the first bytes are there.
+pub(crate) struct Undecided {
+    material: Arc<tls::Material>,
+    alpn: tls::Alpn,
+    /// A first byte that may begin a TLS record.
+    first: Vec<u8>,
+}
+
+/// How a TLS record with a hello begins: its content type and the high byte of its version. A
+/// cluster whose Zeebe preamble begins so is refused when its node opens.
+pub(crate) const TLS_HELLO: [u8; 2] = [0x16, 0x03];
 
 /// The plaintext filter: bytes that wait for the socket.
 #[derive(Default)]
@@ -41,10 +55,37 @@ impl Filter {
         Filter::Tls(Box::new(tls::Filter::accept_with(material, alpn)))
     }
 
+    /// Takes TLS and plaintext, told apart by the first bytes.
+    pub(crate) fn accept_either(material: &Arc<tls::Material>, alpn: tls::Alpn) -> Filter {
+        Filter::Undecided(Box::new(Undecided {
+            material: Arc::clone(material),
+            alpn,
+            first: Vec::new(),
+        }))
+    }
+
+    /// Looks at the first bytes where it is not known yet what they are. Those that cannot tell are
+    /// kept and taken out of `bytes`; they stand before the rest once it is known.
+    pub(crate) fn decide(&mut self, bytes: &mut Vec<u8>) {
+        let Filter::Undecided(undecided) = self else {
+            return;
+        };
+        undecided.first.append(bytes);
+        let first = &undecided.first;
+        if first.len() < TLS_HELLO.len() && TLS_HELLO.starts_with(first) {
+            return;
+        }
+        std::mem::swap(bytes, &mut undecided.first);
+        *self = match bytes.starts_with(&TLS_HELLO) {
+            true => Filter::accept(&undecided.material, undecided.alpn),
+            false => Filter::plain(),
+        };
+    }
+
     /// Whether TLS agreed on `zt/1`; none in plaintext.
     pub(crate) fn is_alpn_agreed(&self) -> Option<bool> {
         match self {
-            Filter::Plain(_) => None,
+            Filter::Plain(_) | Filter::Undecided(_) => None,
             Filter::Tls(tls) => Some(tls.is_alpn_agreed()),
         }
     }
@@ -57,6 +98,7 @@ impl Filter {
         match self {
             Filter::Plain(_) => false,
             Filter::Tls(tls) => tls.is_handshaking(),
+            Filter::Undecided(_) => true,
         }
     }
 
@@ -67,6 +109,7 @@ impl Filter {
                 Ok(())
             }
             Filter::Tls(tls) => tls.seal(bytes),
+            Filter::Undecided(_) => Ok(()),
         }
     }
 
@@ -75,6 +118,7 @@ impl Filter {
         match self {
             Filter::Plain(plain) => plain.waiting.len() - plain.written,
             Filter::Tls(tls) => tls.pending_bytes(),
+            Filter::Undecided(_) => 0,
         }
     }
 
@@ -83,6 +127,7 @@ impl Filter {
         match self {
             Filter::Plain(plain) => plain.write_to(socket),
             Filter::Tls(tls) => tls.write_to(socket),
+            Filter::Undecided(_) => Ok(0),
         }
     }
 
@@ -96,7 +141,7 @@ impl Filter {
     /// The peer's FIN has come.
     pub(crate) fn handle_end(&mut self) -> Result<(), tls::Error> {
         match self {
-            Filter::Plain(_) => Ok(()),
+            Filter::Plain(_) | Filter::Undecided(_) => Ok(()),
             Filter::Tls(tls) => tls.handle_end(),
         }
     }
@@ -104,12 +149,13 @@ impl Filter {
     /// Whether the peer said, inside TLS, that it will send no more.
     pub(crate) fn peer_has_closed(&self) -> bool {
         match self {
-            Filter::Plain(_) => false,
+            Filter::Plain(_) | Filter::Undecided(_) => false,
             Filter::Tls(tls) => tls.peer_has_closed(),
         }
     }
 
-    /// Whether a peer that greets as `node_id` may call itself that; in plaintext anybody may.
+    /// Whether the certificate, of which there is none in plaintext, lets its owner call itself
+    /// `node_id`.
     pub(crate) fn check_claim(&self, node_id: &str) -> Result<(), tls::Error> {
         match self {
             Filter::Tls(tls) => tls.check_claim(node_id),
@@ -117,9 +163,14 @@ impl Filter {
         }
     }
 
+    /// Whether the peer has shown a certificate and proven that it has its key.
+    pub(crate) fn is_proven(&self) -> bool {
+        matches!(self, Filter::Tls(tls) if tls.is_peer_proven())
+    }
+
     pub(crate) fn session(&self) -> Option<tls::Session> {
         match self {
-            Filter::Plain(_) => None,
+            Filter::Plain(_) | Filter::Undecided(_) => None,
             Filter::Tls(tls) => tls.session(),
         }
     }

@@ -3,7 +3,6 @@
 use ztransport_proto::Dialect;
 use ztransport_proto::codec::append;
 use ztransport_proto::dialect::Door;
-use ztransport_proto::error::{Error as ProtocolError, Reason};
 use ztransport_proto::event::Event;
 use ztransport_proto::table::{Role, State};
 
@@ -86,7 +85,7 @@ impl Engine {
         let link = &mut self.links[slot];
         let sink = match &link.filter {
             Filter::Plain(_) => &mut batch.input,
-            Filter::Tls(_) => {
+            Filter::Tls(_) | Filter::Undecided(_) => {
                 self.cipher.clear();
                 &mut self.cipher
             }
@@ -110,7 +109,11 @@ impl Engine {
 
     /// Takes what was read through the filter.
     fn open(&mut self, slot: usize, batch: &mut Batch) -> Result<bool, Failure> {
+        self.decide_filter(slot, batch);
         let link = &mut self.links[slot];
+        if let Filter::Undecided(_) = link.filter {
+            return Ok(false);
+        }
         if let Filter::Tls(tls) = &mut link.filter {
             let opened = tls.handle_input(&self.cipher, &mut batch.input);
             if link.phase == Phase::Handshaking && !tls.is_handshaking() {
@@ -129,6 +132,19 @@ impl Engine {
             self.mark_dirty(slot);
         }
         Ok(false)
+    }
+
+    /// The first bytes tell what a permissive listener has met; plaintext begins its protocol.
+    fn decide_filter(&mut self, slot: usize, batch: &mut Batch) {
+        let link = &mut self.links[slot];
+        if !matches!(link.filter, Filter::Undecided(_)) {
+            return;
+        }
+        link.filter.decide(&mut self.cipher);
+        if link.filter.is_plain() {
+            append(&mut batch.input, &self.cipher);
+            self.open_codec(slot);
+        }
     }
 
     /// The bytes below the protocol are ready: start it.
@@ -295,31 +311,17 @@ impl Engine {
         }
     }
 
-    /// A node id that the certificate does not bear out ends the connection, and the peer is told.
-    /// It was greeted by then, so a dialer is up for a moment; nothing of it is handed out.
-    fn refuse_claim(&mut self, slot: usize, error: &ztransport_tls::Error) {
-        if let Some(codec) = &mut self.links[slot].codec {
-            let detail = "the node id is not one of the certificate's";
-            codec.refuse(&ProtocolError::new(Reason::BadHello, detail));
-        }
-        self.refuse_link(slot, Failure::tls(error));
-    }
-
-    fn check_claim(&self, slot: usize) -> Result<(), ztransport_tls::Error> {
-        let link = &self.links[slot];
-        let hello = link.codec.as_ref().and_then(|codec| codec.peer());
-        hello.map_or(Ok(()), |hello| link.filter.check_claim(&hello.node_id))
-    }
-
     fn greeted(&mut self, slot: usize, batch: &mut Batch) {
-        if let Err(error) = self.check_claim(slot) {
-            return self.refuse_claim(slot, &error);
+        if let Err(failure) = self.check_claim(slot) {
+            return self.refuse_claim(slot, failure);
         }
         self.settle_proof(slot);
         let link = &mut self.links[slot];
         link.greeted = true;
         let node = link.node;
-        match link.peer {
+        let peer = link.peer;
+        self.displace_unproven(slot);
+        match peer {
             Some(peer) => {
                 if let Some(dial) = &mut self.peers[peer as usize].dial {
                     (dial.state, dial.was_up, dial.attempts) = (DialState::Up, true, 0);

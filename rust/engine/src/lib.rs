@@ -9,6 +9,7 @@ mod accept;
 mod address;
 pub mod batch;
 mod calls;
+mod claims;
 mod closing;
 mod dial;
 mod ends;
@@ -36,6 +37,8 @@ pub use error::{Failure, FailureKind, Refusal};
 pub use forward::Forward;
 pub use keys::{CallId, NodeKey, PeerKey};
 pub use limits::LinkLimits;
-pub use node::{NodeSettings, NodeStatistics, PeerInfo, PeerStatistics, ZeebeSettings};
+pub use node::{
+    Accept, Dialling, NodeSettings, NodeStatistics, PeerInfo, PeerStatistics, ZeebeSettings,
+};
 pub use pool::Protocol;
 pub use state::{Engine, EngineSettings, IdleStrategy, spin};

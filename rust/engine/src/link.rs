@@ -188,6 +188,12 @@ impl Link {
             .min()
     }
 
+    /// Where the peer is, as the socket tells.
+    pub(crate) fn address(&self) -> String {
+        let ip = self.socket.peer_ip();
+        ip.map_or_else(|| "unix:".to_owned(), |ip| ip.to_string())
+    }
+
     /// Whether anything waits to be sealed or written.
     pub(crate) fn has_output(&self) -> bool {
         self.filter.pending_bytes() > 0

@@ -11,6 +11,7 @@ use ztransport_proto::statistics::Statistics as ProtocolStatistics;
 use ztransport_proto::zeebe::Compression;
 use ztransport_tls as tls;
 
+use crate::error::{Failure, FailureKind};
 use crate::keys::NodeKey;
 use crate::limits::LinkLimits;
 use crate::socket::Socket;
@@ -26,12 +27,36 @@ pub struct NodeSettings {
     pub advertise: String,
     /// The protocol's bounds.
     pub limits: Limits,
-    /// The keys and trust of this node; none means plaintext.
+    /// The keys and trust of this node.
     pub tls: Option<Arc<tls::Material>>,
+    /// What its listeners take; none: TLS where there are keys and trust, else plaintext.
+    pub accept: Option<Accept>,
+    /// How it dials; none: with TLS where there is trust, else in plaintext.
+    pub dial: Option<Dialling>,
     /// The connections' bounds.
     pub links: LinkLimits,
     /// How this node speaks Zeebe's protocol.
     pub zeebe: ZeebeSettings,
+}
+
+/// What listeners take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// Plaintext alone.
+    Plaintext,
+    /// Both, told by the first bytes: for the time in which a cluster is switched, node by node.
+    Permissive,
+    /// TLS alone.
+    Tls,
+}
+
+/// How a node dials. One that is told to use TLS never falls back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialling {
+    /// In plaintext.
+    Plaintext,
+    /// With TLS.
+    Tls,
 }
 
 /// Zeebe's protocol beside ZT/1.
@@ -89,8 +114,9 @@ pub struct NodeStatistics {
     pub connections: usize,
     /// Accepted connections that have not proven themselves yet.
     pub handshaking: usize,
-    /// Of all connections, those in plaintext.
-    pub plaintext_connections: usize,
+    /// Of all connections, those in plaintext, by the peer's node id, or by its address where it
+    /// has not told one.
+    pub plaintext_connections: BTreeMap<String, usize>,
     /// Connections accepted since the node opened.
     pub accepted: u64,
     /// Connections dialled since the node opened.
@@ -143,6 +169,40 @@ pub struct PeerInfo {
     pub tls: Option<tls::Session>,
     /// Whether the peer came in through a listener.
     pub inbound: bool,
+}
+
+impl NodeSettings {
+    /// What its listeners take.
+    pub(crate) fn accepts(&self) -> Accept {
+        let by_keys = match self.tls {
+            Some(_) => Accept::Tls,
+            None => Accept::Plaintext,
+        };
+        self.accept.unwrap_or(by_keys)
+    }
+
+    /// The keys and trust to dial with; none: in plaintext.
+    pub(crate) fn dials_with(&self) -> Option<&Arc<tls::Material>> {
+        match self.dial {
+            Some(Dialling::Plaintext) => None,
+            _ => self.tls.as_ref(),
+        }
+    }
+
+    /// Errs where TLS is asked for and there is nothing to do it with.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let asked = match (self.accept, self.dial) {
+            (Some(Accept::Tls), _) => "accept=\"tls\"",
+            (Some(Accept::Permissive), _) => "accept=\"permissive\"",
+            (_, Some(Dialling::Tls)) => "dial=\"tls\"",
+            _ => return Ok(()),
+        };
+        if self.tls.is_some() {
+            return Ok(());
+        }
+        let text = format!("{asked} needs a TLS configuration: give one, or choose plaintext");
+        Err(Failure::new(FailureKind::Configuration, text))
+    }
 }
 
 impl Node {

@@ -10,9 +10,10 @@ use ztransport_proto::fault::{FaultCode, Retry};
 use crate::address::Address;
 use crate::batch::Notice;
 use crate::error::{Failure, FailureKind};
+use crate::filter::TLS_HELLO;
 use crate::keys::{NodeKey, PeerKey};
 use crate::link::{Link, Phase};
-use crate::node::{Listener, Node, NodeSettings, NodeStatistics, PeerInfo, PeerStatistics};
+use crate::node::{Accept, Listener, Node, NodeSettings, NodeStatistics, PeerInfo, PeerStatistics};
 use crate::poller::Source;
 use crate::socket::Socket;
 use crate::state::Engine;
@@ -26,6 +27,7 @@ impl Engine {
         let checked = settings.limits.validate();
         checked.map_err(|text| Failure::new(FailureKind::Configuration, text.to_string()))?;
         check_cluster(&settings.cluster)?;
+        settings.check()?;
         let serial = self.next_serial();
         let entry = self.nodes.vacant_entry();
         let key = NodeKey {
@@ -69,11 +71,14 @@ impl Engine {
     }
 
     fn check_can_listen(&self, node: usize) -> Result<(), Failure> {
-        match &self.nodes[node].settings.tls {
-            Some(tls) if !tls.can_listen() => Err(Failure::new(
-                FailureKind::Configuration,
-                "to listen with TLS a node needs a certificate chain and its private key",
-            )),
+        let settings = &self.nodes[node].settings;
+        match &settings.tls {
+            Some(tls) if settings.accepts() != Accept::Plaintext && !tls.can_listen() => {
+                Err(Failure::new(
+                    FailureKind::Configuration,
+                    "to listen with TLS a node needs a certificate chain and its private key",
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -225,11 +230,10 @@ impl Engine {
             .and_then(|link| link.codec.as_ref())
             .and_then(Dialect::peer);
         let dialled = entry.dial.as_ref().map(|dial| dial.address.to_string());
-        let source = link
-            .and_then(|link| link.socket.peer_ip())
-            .map(|ip| ip.to_string());
         Some(PeerInfo {
-            address: dialled.or(source).unwrap_or_else(|| "unix:".to_owned()),
+            address: dialled
+                .or_else(|| link.map(Link::address))
+                .unwrap_or_else(|| "unix:".to_owned()),
             node_id: hello.map(|hello| hello.node_id.clone()).unwrap_or_default(),
             advertise: hello
                 .map(|hello| hello.advertise.clone())
@@ -297,11 +301,23 @@ fn add_link_counts(statistics: &mut NodeStatistics, link: &Link) {
         return;
     }
     statistics.connections += 1;
-    statistics.plaintext_connections += usize::from(link.filter.is_plain());
+    if link.filter.is_plain() {
+        let name = name_of(link);
+        *statistics.plaintext_connections.entry(name).or_insert(0) += 1;
+    }
     statistics.bytes_received += link.bytes_received;
     statistics.bytes_sent += link.bytes_sent;
     if let Some(codec) = &link.codec {
         statistics.protocol.merge(&codec.statistics());
+    }
+}
+
+/// The peer's node id; its address before it has greeted, and where its protocol has no node ids.
+fn name_of(link: &Link) -> String {
+    let hello = link.codec.as_ref().and_then(Dialect::peer);
+    match hello.filter(|hello| !hello.node_id.is_empty()) {
+        Some(hello) => hello.node_id.clone(),
+        None => link.address(),
     }
 }
 
@@ -349,7 +365,7 @@ fn remove_socket_file(path: Option<&Path>) {
 /// from TLS and from ZT/1: a name that would be mistaken for either cannot be used.
 fn check_cluster(cluster: &str) -> Result<(), Failure> {
     let bytes = ztransport_proto::zeebe::preamble(cluster);
-    if bytes.starts_with(&[0x16, 0x03]) || bytes == ztransport_proto::frame::PREFACE[..4] {
+    if bytes.starts_with(&TLS_HELLO) || bytes == ztransport_proto::frame::PREFACE[..4] {
         let text = format!(
             "the cluster name {cluster:?} cannot be told from another protocol's first bytes: choose another name"
         );

@@ -86,6 +86,8 @@ fn wrong_cluster_is_told_to_both_sides() {
         advertise: String::new(),
         limits: Limits::default(),
         tls: None,
+        accept: None,
+        dial: None,
         links: LinkLimits::default(),
         zeebe: ztransport_engine::ZeebeSettings::default(),
     };

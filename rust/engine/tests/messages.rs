@@ -365,6 +365,8 @@ fn two_draining_nodes_are_each_told() {
         advertise: String::new(),
         limits: ztransport_proto::Limits::default(),
         tls: None,
+        accept: None,
+        dial: None,
         links: ztransport_engine::LinkLimits::default(),
         zeebe: ztransport_engine::ZeebeSettings::default(),
     };

@@ -57,6 +57,8 @@ fn acceptor() -> Side {
         advertise: "127.0.0.1:7000".to_owned(),
         limits: Limits::default(),
         tls: None,
+        accept: None,
+        dial: None,
         links: LinkLimits::default(),
         zeebe: ztransport_engine::ZeebeSettings::default(),
     };

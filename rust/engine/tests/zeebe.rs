@@ -31,6 +31,8 @@ fn side(tls: Option<Arc<tls::Material>>, limits: Limits, is_accepted: bool) -> S
         advertise: String::new(),
         limits,
         tls,
+        accept: None,
+        dial: None,
         links: LinkLimits::default(),
         zeebe,
     };

@@ -30,6 +30,8 @@ impl Host {
             advertise: String::new(),
             limits: Limits::default(),
             tls,
+            accept: None,
+            dial: None,
             links: LinkLimits::default(),
             zeebe: ztransport_engine::ZeebeSettings::default(),
         };

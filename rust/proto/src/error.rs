@@ -29,6 +29,8 @@ pub enum Reason {
     BadVersion,
     /// The two nodes belong to different clusters.
     WrongCluster,
+    /// The peer is not, or not provably, who it says it is.
+    IdentityNotAllowed,
     /// No HELLO came in time.
     NoHello,
     /// A frame of a critical type that is not defined.
@@ -72,6 +74,7 @@ impl Reason {
             Self::BadHello => "bad_hello",
             Self::BadVersion => "bad_version",
             Self::WrongCluster => "wrong_cluster",
+            Self::IdentityNotAllowed => "identity_not_allowed",
             Self::NoHello => "no_hello",
             Self::UnknownFrame => "unknown_frame",
             Self::BadFlags => "bad_flags",
@@ -111,6 +114,7 @@ impl Reason {
     pub const fn code(self) -> FaultCode {
         match self {
             Self::WrongCluster => FaultCode::WrongCluster,
+            Self::IdentityNotAllowed => FaultCode::NotAuthorized,
             Self::NoHello | Self::Silent => FaultCode::DeadlineExceeded,
             _ => match self.blame() {
                 Blame::Limit => FaultCode::Limit,
@@ -124,6 +128,9 @@ impl Reason {
             Self::BadPreface => "check that the peer speaks ZT/1 and that both sides agree on TLS",
             Self::BadHello | Self::BadVersion => "check the versions and limits of both nodes",
             Self::WrongCluster => "give both nodes the same cluster name",
+            Self::IdentityNotAllowed => {
+                "give the node a certificate with the names it must have, or another node id"
+            }
             Self::NoHello | Self::Silent => {
                 "check that the peer runs and that the network carries its bytes"
             }
@@ -167,6 +174,7 @@ impl Error {
     pub fn from_peer(code: FaultCode, detail: String) -> Self {
         let reason = match code {
             FaultCode::WrongCluster => Reason::WrongCluster,
+            FaultCode::NotAuthorized => Reason::IdentityNotAllowed,
             _ => Reason::PeerFault,
         };
         Self {

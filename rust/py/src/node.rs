@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use ztransport_engine::{NodeKey, NodeSettings, Protocol, ZeebeSettings};
+use ztransport_engine::{Accept, Dialling, NodeKey, NodeSettings, Protocol, ZeebeSettings};
 use ztransport_proto::zeebe::Compression;
 
 use crate::core::Engine;
@@ -32,7 +32,7 @@ pub(crate) struct NodeCore {
 #[pymethods]
 impl NodeCore {
     #[new]
-    #[pyo3(signature = (engine, *, cluster, node_id, advertise, limits, material, peer_class, stream_class, handler_budget_ms, expose_errors, protocols, zeebe_compression))]
+    #[pyo3(signature = (engine, *, cluster, node_id, advertise, limits, material, peer_class, stream_class, handler_budget_ms, expose_errors, accept, dial, protocols, zeebe_compression))]
     #[expect(
         clippy::too_many_arguments,
         reason = "named in Python: one for each setting"
@@ -49,6 +49,8 @@ impl NodeCore {
         stream_class: Py<PyAny>,
         handler_budget_ms: u64,
         expose_errors: bool,
+        accept: Option<&str>,
+        dial: Option<&str>,
         protocols: Vec<String>,
         zeebe_compression: &str,
     ) -> PyResult<NodeCore> {
@@ -61,6 +63,8 @@ impl NodeCore {
             advertise,
             limits: protocol,
             tls: material.map(|material| material.get().inner.clone()),
+            accept: accept.map(|name| accepted(py, name)).transpose()?,
+            dial: dial.map(|name| dialling(py, name)).transpose()?,
             links,
             zeebe: zeebe(py, &protocols, zeebe_compression)?,
         };
@@ -278,6 +282,29 @@ fn zeebe(py: Python<'_>, protocols: &[String], compression: &str) -> PyResult<Ze
         is_accepted: protocols.iter().any(|name| name == PROTOCOLS[1]),
         compression,
     })
+}
+
+fn accepted(py: Python<'_>, name: &str) -> PyResult<Accept> {
+    match name {
+        "plaintext" => Ok(Accept::Plaintext),
+        "permissive" => Ok(Accept::Permissive),
+        "tls" => Ok(Accept::Tls),
+        other => {
+            let text = format!("accept is plaintext, permissive or tls, not {other:?}");
+            Err(errors::configuration(py, &text))
+        }
+    }
+}
+
+fn dialling(py: Python<'_>, name: &str) -> PyResult<Dialling> {
+    match name {
+        "plaintext" => Ok(Dialling::Plaintext),
+        "tls" => Ok(Dialling::Tls),
+        other => {
+            let text = format!("dial is plaintext or tls, not {other:?}");
+            Err(errors::configuration(py, &text))
+        }
+    }
 }
 
 fn dialled_protocol(py: Python<'_>, name: &str) -> PyResult<Protocol> {

@@ -91,7 +91,7 @@ pub(crate) struct SlowHandler {
 #[derive(Clone)]
 pub(crate) struct NodeStatistics {
     connections: u64,
-    plaintext_connections: u64,
+    plaintext_connections: BTreeMap<String, usize>,
     handshaking: u64,
     accepted: u64,
     dialled: u64,
@@ -179,7 +179,7 @@ impl NodeStatistics {
             .map(|(subject, slow)| (subject.clone(), slow.into()));
         NodeStatistics {
             connections: counted.connections as u64,
-            plaintext_connections: counted.plaintext_connections as u64,
+            plaintext_connections: counted.plaintext_connections,
             handshaking: counted.handshaking as u64,
             accepted: counted.accepted,
             dialled: counted.dialled,

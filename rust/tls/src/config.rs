@@ -111,6 +111,16 @@ pub enum ClientAuth {
     Required,
 }
 
+/// What is asked of the peer's ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// `zt/1`, unless the options say otherwise.
+    Expected,
+    /// A dialer offers none; a listener also takes dialers that offer none. For protocols that
+    /// predate ALPN.
+    MayBeAbsent,
+}
+
 /// Everything a [`Material`](crate::Material) is loaded from.
 #[derive(Clone, Debug)]
 pub struct Options {

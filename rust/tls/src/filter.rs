@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
 use rustls::{ClientConnection, Connection};
 
-use crate::config::ALPN_PROTOCOL;
+use crate::config::{ALPN_PROTOCOL, Alpn};
 use crate::error::{Error, ErrorKind};
 use crate::framing::Framing;
 use crate::hello::{self, Refusal};
@@ -51,16 +51,6 @@ pub struct Filter {
     /// Records without plaintext in a row, 0 to [`BLANK_RECORDS_MAX`].
     blank_records: u32,
     failure: Option<Error>,
-}
-
-/// What is asked of the peer's ALPN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alpn {
-    /// `zt/1`, unless the options say otherwise.
-    Expected,
-    /// A dialer offers none; a listener also takes dialers that offer none. For protocols that
-    /// predate ALPN.
-    MayBeAbsent,
 }
 
 enum Stage {
@@ -250,6 +240,15 @@ impl Filter {
             _ => Vec::new(),
         };
         self.material.claims.check(node_id, &names)
+    }
+
+    /// Whether the peer has shown a certificate and proven that it has its key.
+    pub fn is_peer_proven(&self) -> bool {
+        let presented = match &self.stage {
+            Stage::Open(connection) if self.established => connection.peer_certificates(),
+            _ => None,
+        };
+        presented.is_some_and(|presented| !presented.is_empty())
     }
 
     fn check_failure(&self) -> Result<(), Error> {

@@ -62,11 +62,11 @@ mod sealing;
 mod filter;
 
 pub use config::{
-    ALPN_PROTOCOL, ClientAuth, Options, Password, Profile, REKEY_RECORDS_DEFAULT,
+    ALPN_PROTOCOL, Alpn, ClientAuth, Options, Password, Profile, REKEY_RECORDS_DEFAULT,
     REKEY_RECORDS_MAX, SOURCE_BYTES_MAX, Source, TrustSource,
 };
 pub use error::{Error, ErrorKind, Fault};
-pub use filter::{Alpn, BLANK_RECORDS_MAX, EARLY_BYTES_MAX, Filter};
+pub use filter::{BLANK_RECORDS_MAX, EARLY_BYTES_MAX, Filter};
 pub use material::Material;
 pub use sealing::{RECORD_OVERHEAD_BYTES, RECORD_PLAINTEXT_BYTES_MAX};
 pub use session::{Identity, Session};

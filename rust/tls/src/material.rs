@@ -14,7 +14,7 @@ use rustls::{ClientConfig, NoKeyLog, ServerConfig, SupportedCipherSuite};
 use crate::anchors::Anchors;
 use crate::config::{ALPN_PROTOCOL, Options, REKEY_RECORDS_MAX};
 use crate::error::Error;
-use crate::identity::Claims;
+use crate::identity::{Allowed, Claims};
 use crate::keys;
 use crate::path::Trust;
 use crate::revocation::Lists;
@@ -38,6 +38,7 @@ pub struct Material {
     pub(crate) require_alpn: bool,
     pub(crate) accept_absent_alpn: bool,
     pub(crate) rekey_records: u64,
+    allowed: Allowed,
     pub(crate) claims: Claims,
     warnings: Vec<String>,
 }
@@ -74,6 +75,7 @@ impl Material {
             require_alpn: options.require_alpn,
             accept_absent_alpn: options.accept_absent_alpn,
             rekey_records: options.rekey_records,
+            allowed: Allowed::parse(&options.allowed_identities)?,
             claims: Claims::parse(&options.node_identities)?,
             warnings,
         }))
@@ -82,6 +84,12 @@ impl Material {
     /// What works, but should be mended; a sentence each, naming the file or option.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Whether a peer without a certificate may stay that says to be `node_id`: nobody who shows
+    /// nothing is on a list of identities, and no name of his bears out a node id.
+    pub fn admits_unproven(&self, node_id: &str) -> bool {
+        self.allowed.admits_unproven(node_id) && !self.claims.are_compared()
     }
 
     /// Whether connections can be accepted: it takes a certificate to listen.

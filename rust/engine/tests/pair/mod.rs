@@ -53,6 +53,8 @@ impl Side {
             advertise: String::new(),
             limits,
             tls,
+            accept: None,
+            dial: None,
             links,
             zeebe: ztransport_engine::ZeebeSettings::default(),
         };

@@ -222,9 +222,13 @@ impl Connection {
         statistics
     }
 
-    /// Ends the connection because the layer below found the peer at fault. The peer is told.
+    /// Ends the connection because the layer above or below found the peer at fault. The peer is
+    /// told, and nothing else is said to one that has not been answered yet.
     pub fn refuse(&mut self, error: &Error) {
         if self.phase != Phase::Closed {
+            if self.role == Role::Acceptor && self.output.taken_all() == 0 {
+                self.output.drop_all();
+            }
             self.fail(error);
         }
     }

@@ -1,8 +1,9 @@
 //! The preface, HELLO and what a dialer may say before it is answered.
 
+use ztransport_proto::error::Error;
 use ztransport_proto::frame::{Kind, LAST, PREFACE};
 use ztransport_proto::hello::{self, Hello};
-use ztransport_proto::{Blame, Event, FaultCode, Limits, Role, SendError, State, Time};
+use ztransport_proto::{Blame, Event, FaultCode, Limits, Reason, Role, SendError, State, Time};
 
 use crate::support::{End, Pair, frame, hello_frame, least_limits, settings, victim};
 
@@ -91,6 +92,40 @@ fn w_3_a_dialer_refuses_a_wrong_cluster_too() {
     other.cluster = "billing".into();
     let error = end.read(Time::ZERO, &hello_frame(&other)).unwrap_err();
     assert_eq!(error.reason(), "wrong_cluster");
+}
+
+fn unbelieved() -> Error {
+    let detail = "no certificate bears it out";
+    Error::new(Reason::IdentityNotAllowed, detail)
+}
+
+#[test]
+fn w_57_a_claim_that_is_not_believed_is_told_in_place_of_hello() {
+    let mut pair = Pair::silent(Limits::default(), Limits::default());
+    let there = pair.dialer.write(pair.now);
+    pair.acceptor.read(pair.now, &there).unwrap();
+    pair.acceptor.connection.refuse(&unbelieved());
+    let back = pair.acceptor.write(pair.now);
+    assert_eq!(back[4], Kind::Fault as u8);
+    let error = pair.dialer.read(pair.now, &back).unwrap_err();
+    assert_eq!(
+        (error.reason(), error.code()),
+        ("identity_not_allowed", FaultCode::NotAuthorized)
+    );
+    assert!(error.is_from_peer() && pair.dialer.connection.peer().is_none());
+}
+
+#[test]
+fn w_57_a_dialer_may_not_believe_either() {
+    let mut pair = Pair::silent(Limits::default(), Limits::default());
+    let there = pair.dialer.write(pair.now);
+    pair.acceptor.read(pair.now, &there).unwrap();
+    let back = pair.acceptor.write(pair.now);
+    pair.dialer.read(pair.now, &back).unwrap();
+    pair.dialer.connection.refuse(&unbelieved());
+    let there = pair.dialer.write(pair.now);
+    let error = pair.acceptor.read(pair.now, &there).unwrap_err();
+    assert_eq!(error.reason(), "identity_not_allowed");
 }
 
 fn field(tag: u16, value: &[u8]) -> Vec<u8> {
