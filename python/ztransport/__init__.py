@@ -10,6 +10,7 @@ This is the face for Trio; `ztransport.aio` has the same names for asyncio. Begi
 Everything raised on purpose is below `Error`.
 """
 
+from ztransport import gossip as gossip
 from ztransport._errors import ALPNRefused as ALPNRefused
 from ztransport._errors import AlreadyAnswered as AlreadyAnswered
 from ztransport._errors import CertificateExpired as CertificateExpired
@@ -55,8 +56,18 @@ from ztransport._ztransport import Message as Message
 from ztransport._ztransport import NodeStatistics as NodeStatistics
 from ztransport._ztransport import PeerStatistics as PeerStatistics
 from ztransport._ztransport import Reply as Reply
+from ztransport.cluster import open_cluster as open_cluster
+from ztransport.config import ClusterSettings as ClusterSettings
 from ztransport.config import Limits as Limits
+from ztransport.membership import Cluster as Cluster
+from ztransport.membership import ClusterStatistics as ClusterStatistics
+from ztransport.membership import KeyRotation as KeyRotation
+from ztransport.membership import Member as Member
+from ztransport.membership import MemberEvent as MemberEvent
+from ztransport.membership import MemberEvents as MemberEvents
+from ztransport.membership import RotationProgress as RotationProgress
 from ztransport.security import Identity as Identity
 from ztransport.security import TLSConfig as TLSConfig
 from ztransport.security import TLSSession as TLSSession
+from ztransport.zeebe_settings import zeebe_membership as zeebe_membership
 from ztransport.zeebe_settings import zeebe_security as zeebe_security

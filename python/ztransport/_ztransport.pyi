@@ -8,6 +8,7 @@ from typing import Any, Self, final
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "Bell",
     "Count",
     "Engine",
     "Histogram",
@@ -15,6 +16,7 @@ __all__ = [
     "Inbox",
     "Link",
     "Material",
+    "Membership",
     "Message",
     "NodeCore",
     "NodeStatistics",
@@ -26,6 +28,10 @@ __all__ = [
     "Traffic",
     "Waiter",
     "Worker",
+    "gossip_decode",
+    "gossip_encode",
+    "gossip_open",
+    "gossip_seal",
     "limit_defaults",
     "run_generator",
     "run_relay",
@@ -33,6 +39,37 @@ __all__ = [
 
 def limit_defaults() -> dict[str, int]:
     """Return every limit of a node and its default."""
+
+def gossip_encode(messages: Sequence[tuple[Any, ...]]) -> bytes:
+    """Return the body that holds messages, each a type code and its fields."""
+
+def gossip_decode(body: bytes) -> list[tuple[Any, ...]]:
+    """Return the messages of a body, each a type code and its fields."""
+
+def gossip_seal(
+    body: bytes,
+    *,
+    key: bytes | None,
+    cluster: str,
+    sender: int,
+    counter: int,
+    receiver: int,
+    epoch: int,
+    kind: str,
+    cipher: str,
+) -> bytes:
+    """Return one datagram: header, sealed body and tag."""
+
+def gossip_open(
+    datagram: bytes,
+    *,
+    key: bytes | None,
+    cluster: str,
+    receiver: int,
+    epoch: int,
+    cipher: str,
+) -> tuple[Any, ...]:
+    """Return kind, epoch, sender, counter and body of a datagram."""
 
 def run_generator() -> None:
     """Measure the windows that standard input asks for, until it ends.
@@ -134,6 +171,51 @@ class Engine:
         """Make every engine of this process refuse to work: it is the child of a fork."""
     def clear(self) -> None:
         """Drop what the engine holds of Python; it is not used any more."""
+
+@final
+class Bell:
+    """Resumes everybody who waits for it each time it rings, on either host loop."""
+
+    def __new__(cls, engine: Engine) -> Self: ...
+    def wait(self) -> Waiter:
+        """Return what to wait for until it rings next."""
+    def ring(self) -> None:
+        """Resume everybody who waits."""
+
+@final
+class Membership:
+    """One node's membership of its cluster."""
+
+    def __new__(
+        cls,
+        node: NodeCore,
+        *,
+        seeds: Sequence[str],
+        properties: dict[str, bytes],
+        key: bytes | None,
+        key_epoch: int,
+        sealing: str | None,
+        streams_only: bool,
+        settings: dict[str, int],
+        changed: Callable[[], None],
+    ) -> Self:
+        """Make a node a member; `changed` is called whenever `take` has something."""
+    def take(self) -> tuple[list[tuple[Any, ...]], str | None]:
+        """Return the members that have changed, and how the membership has ended, if it has."""
+    def update_properties(self, properties: dict[str, bytes]) -> None:
+        """Tell all members other properties."""
+    def install_key(self, key: bytes) -> int:
+        """Begin to replace the cluster key; return the new key's epoch."""
+    def leave(self) -> None:
+        """Begin to leave."""
+    def close(self) -> None:
+        """End without a word; whoever has not left is dead to the others."""
+    def is_converged(self) -> bool:
+        """Whether it has joined and all it hears from have had the same view for long enough."""
+    def rotation(self) -> tuple[int, bool, int, int, int, tuple[str, ...]] | None:
+        """Return epoch, whether it runs, members present, holding and ready, and laggards."""
+    def statistics(self) -> dict[str, Any]:
+        """Return the counters by the names of the fields of `ClusterStatistics`."""
 
 @final
 class Waiter:

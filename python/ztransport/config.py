@@ -115,3 +115,34 @@ class Limits:
     def by_name(self) -> dict[str, int]:
         """Return all limits in a dictionary."""
         return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """How a membership probes and tells, under Zeebe's names and with Zeebe's defaults.
+
+    They are Zeebe's ``zeebe.broker.cluster.membership``, with the unit behind each name. Without
+    settings the native protocol has defaults of its own; with them it takes what it has a use for.
+    """
+
+    broadcast_updates: bool = False
+    """Tell changed properties to all members at once. The native protocol spreads them anyway."""
+    broadcast_disputes: bool = True
+    """Tell a refutation to all members at once. The native protocol spreads them anyway."""
+    notify_suspect: bool = False
+    """Tell a suspected member of it. The native protocol always does."""
+    gossip_interval_ms: int = 250
+    """Time between two rounds of gossip: 10 to 60,000."""
+    gossip_fanout: int = 2
+    """Members told in one round: 1 to 16."""
+    probe_interval_ms: int = 1_000
+    """Time between two probes: 10 to 60,000."""
+    probe_timeout_ms: int = 100
+    """The longest wait for an answer before others are asked to probe: 1 to the interval."""
+    suspect_probes: int = 3
+    """Members asked to probe one that did not answer: 0 to 16."""
+    failure_timeout_ms: int = 10_000
+    """How long a suspected member may refute: 0 to 600,000. The native protocol adds the time
+    that two rumours need to spread."""
+    sync_interval_ms: int = 10_000
+    """Time between two exchanges of views: 100 to 86,400,000."""

@@ -1,4 +1,4 @@
-"""TLS settings out of a Zeebe configuration: its YAML sections and its environment variables.
+"""Settings out of a Zeebe configuration: its YAML sections and its environment variables.
 
 Zeebe reads its file with Spring, whose rules hold here as far as these sections need them: keys in
 camel case, kebab case or dotted, ``${NAME:default}`` in values, the environment over the file, and
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ztransport._errors import ConfigurationError
+from ztransport.config import ClusterSettings
 from ztransport.security import TLSConfig
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ SETTINGS_BYTES_MAX: Final = 1 << 20
 SECTIONS: Final = {
     "broker": "zeebe.broker.network.security",
     "gateway": "zeebe.gateway.cluster.security",
+}
+
+MEMBERSHIP_SECTIONS: Final = {
+    "broker": "zeebe.broker.cluster.membership",
+    "gateway": "zeebe.gateway.cluster.membership",
 }
 
 OPTIONS: Final = (
@@ -47,9 +53,31 @@ OPTIONS: Final = (
 )
 """The keys of a section: Zeebe's five, then ours, named as the fields of `TLSConfig`."""
 
+MEMBERSHIP_FLAGS: Final = {
+    "broadcastUpdates": "broadcast_updates",
+    "broadcastDisputes": "broadcast_disputes",
+    "notifySuspect": "notify_suspect",
+}
+MEMBERSHIP_COUNTS: Final = {"gossipFanout": "gossip_fanout", "suspectProbes": "suspect_probes"}
+MEMBERSHIP_TIMES: Final = {
+    "gossipInterval": "gossip_interval_ms",
+    "probeInterval": "probe_interval_ms",
+    "probeTimeout": "probe_timeout_ms",
+    "failureTimeout": "failure_timeout_ms",
+    "syncInterval": "sync_interval_ms",
+}
+"""The keys of a membership section and the fields of `ClusterSettings` they set."""
+
+MILLISECONDS: Final = {"": 1, "ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+"""Spring's units of a duration; a bare number is in milliseconds."""
+
 TRUTHS: Final = {"true": True, "on": True, "yes": True, "1": True}
 FALSEHOODS: Final = {"false": False, "off": False, "no": False, "0": False, "": False}
 
+_DURATION = re.compile(r"\+?(\d+)\s*([a-z]*)", re.IGNORECASE)
+_ISO_DURATION = re.compile(
+    r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,3})0*)?S)?)?", re.IGNORECASE
+)
 _PLACEHOLDER = re.compile(r"\$\{([^}:]+)(?::([^}]*))?\}")
 
 
@@ -72,19 +100,53 @@ def zeebe_security(
     Returns none unless ``enabled`` is true. Raises `ConfigurationError` that names the key at
     fault; certificates and key themselves are judged when the node opens.
     """
-    if role not in SECTIONS:
+    settings = _opened(SECTIONS, OPTIONS, path, role, environ, Path(base_dir or Path.cwd()))
+    return settings.config() if settings.flag("enabled", default=False) else None
+
+
+def zeebe_membership(
+    path: str | PathLike[str] | None,
+    role: Role = "broker",
+    environ: Mapping[str, str] = os.environ,
+) -> ClusterSettings:
+    """Make the settings of a membership that a Zeebe broker, or a standalone gateway, would use.
+
+    Reads ``zeebe.broker.cluster.membership`` or ``zeebe.gateway.cluster.membership`` from the YAML
+    file at ``path`` (none: the environment alone), and the variables named after the keys, such as
+    ``ZEEBE_BROKER_CLUSTER_MEMBERSHIP_PROBETIMEOUT``, which win. Durations are Spring's: ``250ms``,
+    ``10s``, ``PT10S``, or a number of milliseconds. What is not set has Zeebe's default.
+
+    Raises `ConfigurationError` that names the key at fault.
+    """
+    keys = (*MEMBERSHIP_FLAGS, *MEMBERSHIP_COUNTS, *MEMBERSHIP_TIMES)
+    settings = _opened(MEMBERSHIP_SECTIONS, keys, path, role, environ, Path.cwd())
+    return settings.membership()
+
+
+def _opened(
+    sections: Mapping[str, str],
+    options: tuple[str, ...],
+    path: str | PathLike[str] | None,
+    role: Role,
+    environ: Mapping[str, str],
+    base: Path,
+) -> _Settings:
+    if role not in sections:
         raise ConfigurationError(f"role is 'broker' or 'gateway', not {role!r}")
-    settings = _Settings(SECTIONS[role], environ, Path(base_dir or Path.cwd()))
+    settings = _Settings(sections[role], options, environ, base)
     if path is not None:
         settings.read(Path(path))
-    return settings.config() if settings.flag("enabled", default=False) else None
+    return settings
 
 
 class _Settings:
     """One section: values by key, from the file and the environment."""
 
-    def __init__(self, section: str, environ: Mapping[str, str], base: Path) -> None:
+    def __init__(
+        self, section: str, options: tuple[str, ...], environ: Mapping[str, str], base: Path
+    ) -> None:
         self._section = section
+        self._options = options
         self._environ = environ
         self._base = base
         self._values: dict[str, Any] = {}
@@ -92,14 +154,14 @@ class _Settings:
     def read(self, path: Path) -> None:
         """Take the section's keys out of a file."""
         prefix = _canonical(self._section) + "."
-        known = {_canonical(key): key for key in OPTIONS}
+        known = {_canonical(key): key for key in self._options}
         for document in _documents(path):
             for name, value in _flat(document):
                 if not name.startswith(prefix):
                     continue
                 if (key := known.get(name.removeprefix(prefix))) is None:
                     text = f"{path}: {self._section} has no key {name.removeprefix(prefix)!r}"
-                    raise ConfigurationError(f"{text}; it has {', '.join(OPTIONS)}")
+                    raise ConfigurationError(f"{text}; it has {', '.join(self._options)}")
                 self._values[key] = value
 
     def config(self) -> TLSConfig:
@@ -115,6 +177,35 @@ class _Settings:
             accept=self._text("accept") or "tls",  # type: ignore[arg-type]
             dial=self._text("dial") or "tls",  # type: ignore[arg-type]
         )
+
+    def membership(self) -> ClusterSettings:
+        """Make the settings of a membership."""
+        found: dict[str, Any] = {}
+        for key, name in MEMBERSHIP_FLAGS.items():
+            found[name] = self.flag(key, default=getattr(ClusterSettings, name))
+        for key, name in MEMBERSHIP_COUNTS.items():
+            found[name] = self._count(key, default=getattr(ClusterSettings, name))
+        for key, name in MEMBERSHIP_TIMES.items():
+            found[name] = self._milliseconds(key, default=getattr(ClusterSettings, name))
+        return ClusterSettings(**found)
+
+    def _count(self, key: str, *, default: int) -> int:
+        if not (text := self._text(key).strip()):
+            return default
+        if not text.isascii() or not text.isdigit():
+            raise self._error(key, f"is a whole number, not {text!r}")
+        return int(text)
+
+    def _milliseconds(self, key: str, *, default: int) -> int:
+        if not (text := self._text(key).strip()):
+            return default
+        if (simple := _DURATION.fullmatch(text)) and simple[2].lower() in MILLISECONDS:
+            return int(simple[1]) * MILLISECONDS[simple[2].lower()]
+        if (iso := _ISO_DURATION.fullmatch(text)) and any(iso.groups()):
+            days, hours, minutes, seconds = (int(part or 0) for part in iso.groups()[:4])
+            millis = int((iso[5] or "").ljust(3, "0"))
+            return (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1_000 + millis
+        raise self._error(key, f"is a duration such as 250ms, 10s or PT10S, not {text!r}")
 
     def flag(self, key: str, *, default: bool) -> bool:
         """Return whether ``key`` is set to what Spring takes for true."""

@@ -42,6 +42,15 @@ pub enum Notice {
         /// The port the addresses should carry.
         port: u16,
     },
+    /// The host loop must look up this seed of a membership and call `resolved_seed`.
+    ResolveSeed {
+        /// The host name.
+        host: String,
+        /// The port the addresses should carry.
+        port: u16,
+    },
+    /// Something has changed in the node's membership: call `take_members`.
+    Members,
     /// A draining node has nothing in flight any more.
     Drained,
 }

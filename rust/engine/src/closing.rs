@@ -178,6 +178,9 @@ impl Engine {
         }
         self.notify(peer, notice);
         let entry = self.peers.remove(peer as usize);
+        if let Some(membership) = self.memberships.get_mut(&(entry.node as usize)) {
+            membership.streams.forget(entry.key);
+        }
         let Some(node) = self.nodes.get_mut(entry.node as usize) else {
             return;
         };

@@ -272,6 +272,7 @@ impl Engine {
         };
         (batch.peer, batch.node) = self.keys_of(peer);
         self.note_goaway(slot, batch);
+        self.take_sealed(slot, batch);
         self.relay_events(peer, batch);
         if !self.peers[peer as usize].pending.is_empty() {
             self.pump_pending(peer);
@@ -327,6 +328,8 @@ impl Engine {
                     (dial.state, dial.was_up, dial.attempts) = (DialState::Up, true, 0);
                 }
                 batch.notices.push(Notice::Up);
+                let key = self.peers[peer as usize].key;
+                self.stream_is_up(key, node as usize);
             }
             None => {
                 let key = self.add_peer(|key| Peer {

@@ -69,6 +69,10 @@ pub(crate) struct Link {
     /// What will be told when the link has ended.
     pub(crate) failure: Option<Failure>,
     pub(crate) lingered_bytes: usize,
+    /// The greatest number of the peer's subjects that was looked at for sealed datagrams.
+    pub(crate) subjects_seen: u16,
+    /// The number of the subject of sealed datagrams.
+    pub(crate) sealed_subject: Option<u16>,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
 }
@@ -108,6 +112,8 @@ impl Link {
             finished: false,
             failure: None,
             lingered_bytes: 0,
+            subjects_seen: 0,
+            sealed_subject: None,
             bytes_received: 0,
             bytes_sent: 0,
         }

@@ -197,6 +197,7 @@ impl Engine {
             return;
         };
         self.now = self.timer.now();
+        self.drop_membership(slot);
         self.close_listeners(slot as u32);
         for link in self.links_of(slot as u32) {
             self.close_link(link);

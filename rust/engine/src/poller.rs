@@ -17,6 +17,8 @@ pub(crate) enum Source {
     Listener(u32),
     /// The timer.
     Timer,
+    /// The bell of a membership, by its node's slot.
+    Gossip(u32),
 }
 
 const KIND_SHIFT: u32 = 62;
@@ -34,6 +36,7 @@ impl Source {
             }
             Source::Listener(slot) => 1 << KIND_SHIFT | u64::from(slot),
             Source::Timer => 2 << KIND_SHIFT,
+            Source::Gossip(slot) => 3 << KIND_SHIFT | u64::from(slot),
         };
         epoll::EventData::new_u64(value)
     }
@@ -43,7 +46,8 @@ impl Source {
         match value >> KIND_SHIFT {
             0 => Source::Link(value as u32, ((value >> SERIAL_SHIFT) & SERIAL_MASK) as u32),
             1 => Source::Listener(value as u32),
-            _ => Source::Timer,
+            2 => Source::Timer,
+            _ => Source::Gossip(value as u32),
         }
     }
 }
@@ -160,6 +164,7 @@ mod tests {
             Source::Link(u32::MAX, Source::SERIAL_MASK),
             Source::Listener(7),
             Source::Timer,
+            Source::Gossip(9),
         ] {
             assert_eq!(Source::unpack(source.pack()), source);
         }

@@ -8,6 +8,7 @@ use ztransport_proto::time::Time;
 
 use crate::batch::Notice;
 use crate::error::{Failure, Refusal};
+use crate::gossip::Membership;
 use crate::keys::{NodeKey, PeerKey};
 use crate::limits::{PEERS_MAX, SPIN_MICROS_MAX, SPIN_TRAFFIC_NANOS_MAX};
 use crate::link::Link;
@@ -82,6 +83,8 @@ pub struct Engine {
     pub(crate) listeners: Slab<Listener>,
     pub(crate) links: Slab<Link>,
     pub(crate) peers: Slab<Peer>,
+    /// Memberships by the slot of their node.
+    pub(crate) memberships: HashMap<usize, Membership>,
     pub(crate) relays: Slab<Relay>,
     pub(crate) relay_by_request: HashMap<(PeerKey, u64), usize>,
     /// Grows by one for everything that gets a key.
@@ -138,6 +141,7 @@ impl Engine {
             listeners: Slab::new(),
             links: Slab::new(),
             peers: Slab::new(),
+            memberships: HashMap::new(),
             relays: Slab::new(),
             relay_by_request: HashMap::new(),
             serial: 0,

@@ -65,6 +65,7 @@ impl Engine {
             node.counters.turn_nanos_max = node.counters.turn_nanos_max.max(length);
         }
         self.turn.active = false;
+        self.beat();
         if !self.notices.is_empty() {
             self.wake();
         }
@@ -134,7 +135,7 @@ impl Engine {
                 .get(slot as usize)
                 .is_some_and(|link| link.greeted),
             Source::Listener(_) => false,
-            Source::Timer => true,
+            Source::Timer | Source::Gossip(_) => true,
         }
     }
 
@@ -143,6 +144,7 @@ impl Engine {
             // The due deadlines have been run already: only the wake-up is left to take.
             Source::Timer => self.timer.acknowledge(),
             Source::Listener(slot) => self.accept_ready(slot as usize),
+            Source::Gossip(slot) => self.pump_membership(slot as usize),
             Source::Link(slot, serial) => {
                 let current = self
                     .links

@@ -17,8 +17,12 @@ mod routes;
 mod statistics;
 mod workers;
 
+mod bell;
 mod calls;
+mod cluster;
+mod codec;
 mod dispatch;
+mod envelope;
 mod flow;
 mod inbox;
 mod link;
@@ -39,7 +43,19 @@ mod relay;
 #[pyo3::pymodule(gil_used = false)]
 mod _ztransport {
     #[pymodule_export]
+    use crate::bell::Bell;
+    #[pymodule_export]
+    use crate::cluster::Membership;
+    #[pymodule_export]
+    use crate::codec::gossip_decode;
+    #[pymodule_export]
+    use crate::codec::gossip_encode;
+    #[pymodule_export]
     use crate::core::Engine;
+    #[pymodule_export]
+    use crate::envelope::gossip_open;
+    #[pymodule_export]
+    use crate::envelope::gossip_seal;
     #[pymodule_export]
     use crate::generator::run_generator;
     #[pymodule_export]

@@ -21,6 +21,8 @@ pub(crate) struct Seed {
     pub(crate) engine: Py<Engine>,
     pub(crate) peer: PeerKey,
     pub(crate) node: NodeKey,
+    /// The name that was looked up for a membership; none for a peer.
+    pub(crate) name: Option<String>,
 }
 
 #[pymethods]
@@ -37,9 +39,14 @@ impl Seed {
         let parsed = addresses
             .iter()
             .filter_map(|(host, port)| Some(std::net::SocketAddr::new(host.parse().ok()?, *port)));
-        let answer = error.map_or_else(|| Ok(parsed.collect()), Err);
         let mut core = self.engine.get().lock(py)?;
-        core.engine.resolved(self.peer, answer);
+        if let Some(name) = &self.name {
+            let found: Vec<_> = parsed.collect();
+            core.engine.resolved_seed(self.node, name, &found);
+        } else {
+            let answer = error.map_or_else(|| Ok(parsed.collect()), Err);
+            core.engine.resolved(self.peer, answer);
+        }
         self.engine.get().finish(py, core)
     }
 }
@@ -67,7 +74,9 @@ impl Link {
     #[new]
     fn new(seed: &Bound<'_, Seed>) -> Link {
         let py = seed.py();
-        let Seed { engine, peer, node } = seed.get();
+        let Seed {
+            engine, peer, node, ..
+        } = seed.get();
         Link {
             engine: engine.clone_ref(py),
             peer: *peer,

@@ -75,6 +75,7 @@ impl NodeCore {
             stream_class,
             handler_budget_ns: handler_budget_ms.saturating_mul(1_000_000),
             expose_errors,
+            members_changed: None,
             draining: Vec::new(),
             drained: false,
         };

@@ -13,7 +13,7 @@ use crate::errors;
 use crate::link::{Link, Seed};
 use crate::routes::Route;
 use crate::waiters::{Entry, results_list};
-use crate::{pool, streams};
+use crate::{cluster, pool, streams};
 
 /// A peer as the binding knows it.
 pub(crate) struct PeerEntry {
@@ -65,6 +65,7 @@ pub(crate) fn new_link(
         engine: engine.clone().unbind(),
         peer,
         node,
+        name: None,
     };
     Ok(class.bind(py).call1((seed,))?.cast_into::<Link>()?.unbind())
 }
@@ -135,18 +136,30 @@ pub(crate) fn handle(
                 engine: engine.clone().unbind(),
                 peer,
                 node,
+                name: None,
             };
-            engine
-                .get()
-                .host(py)
-                .resolve
-                .bind(py)
-                .call1((seed, host, port))
-                .map(drop)
+            look_up(engine, seed, host, port)
         }
+        Notice::ResolveSeed { host, port } => {
+            let seed = Seed {
+                engine: engine.clone().unbind(),
+                peer,
+                node,
+                name: Some(host.clone()),
+            };
+            look_up(engine, seed, host, port)
+        }
+        Notice::Members => cluster::changed(engine, node),
         Notice::Drained => drained(engine, node),
         _ => Ok(()),
     }
+}
+
+/// Has the host loop look a name up and tell the seed.
+fn look_up(engine: &Bound<'_, Engine>, seed: Seed, host: String, port: u16) -> PyResult<()> {
+    let py = engine.py();
+    let resolve = engine.get().host(py).resolve.bind(py);
+    resolve.call1((seed, host, port)).map(drop)
 }
 
 fn accepted(engine: &Bound<'_, Engine>, peer: PeerKey, node: NodeKey) -> PyResult<()> {

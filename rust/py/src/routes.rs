@@ -135,6 +135,8 @@ pub(crate) struct NodeEntry {
     pub(crate) handler_budget_ns: u64,
     /// Whether callers are told what a handler raised.
     pub(crate) expose_errors: bool,
+    /// Called when the node's membership has news.
+    pub(crate) members_changed: Option<Py<PyAny>>,
     /// Wait for the end of a drain.
     pub(crate) draining: Vec<u64>,
     pub(crate) drained: bool,

@@ -250,8 +250,25 @@ impl Node {
     /// Whether all that we hear from has the same view, for as long as a rumour needs to spread.
     #[must_use]
     pub fn is_converged(&self, now: Time) -> bool {
+        self.converges_at().is_some_and(|at| at <= now)
+    }
+
+    /// When [`Node::is_converged`] becomes true if nothing changes; `None` while views differ.
+    #[must_use]
+    pub fn converges_at(&self) -> Option<Time> {
+        if self.table.present() == 1 {
+            return Some(Time::ZERO);
+        }
         let settling = self.settings.dissemination_nanos(self.table.present());
-        self.table.present() == 1 || self.sync.agrees_for(now) >= settling
+        self.sync
+            .agrees_since()
+            .map(|since| since.after_nanos(settling))
+    }
+
+    /// Whether datagrams are sealed at all.
+    #[must_use]
+    pub const fn is_sealed(&self) -> bool {
+        self.keyring.is_sealed()
     }
 
     /// Whether our leaving has been told, or our name was lost: nothing more will be sent.

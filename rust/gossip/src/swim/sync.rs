@@ -54,9 +54,8 @@ impl Sync {
         }
     }
 
-    pub(super) fn agrees_for(&self, now: Time) -> u64 {
+    pub(super) const fn agrees_since(&self) -> Option<Time> {
         self.agrees_since
-            .map_or(0, |since| now.saturating_since(since))
     }
 
     /// Takes the next difference seriously at once.
