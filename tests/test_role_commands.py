@@ -171,6 +171,7 @@ async def test_a_killed_broker_fails_what_it_had_and_is_found_again() -> None:
     [
         (["--cluster", "c"], "give --certificate-chain and --private-key, or --plaintext"),
         (["--cluster", "c", "--plaintext", "--private-key", "k"], "not both"),
+        (["--cluster", "c", "--plaintext", "--accept", "permissive"], "not both"),
         (["--plaintext"], "required: --cluster"),
         (["--cluster", "c", "--plaintext", "--listen", "nowhere"], "nowhere"),
         (

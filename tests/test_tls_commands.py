@@ -157,6 +157,14 @@ async def test_a_listener_is_dialled(made: Path) -> None:
     assert "ConnectFailed" in " ".join(problems(gone)["error"])
 
 
+async def test_a_listener_that_takes_both_is_found(made: Path) -> None:
+    settings = {"cluster": "c", "node_id": "a", "accept": "permissive"}
+    async with zt.open_node("127.0.0.1:0", tls=config(made, "a"), **settings) as node:  # type: ignore[arg-type]
+        result = await checked(node.address or "", "--trust", made / "ca.pem")
+    assert result.exit_code == 0
+    assert "takes plaintext as well as TLS" in problems(result)["warning"]
+
+
 async def test_a_listener_that_wants_a_certificate_is_no_error(made: Path) -> None:
     async with zt.open_node("127.0.0.1:0", cluster="c", node_id="a", tls=config(made, "a")) as node:
         result = await checked(node.address or "", "--trust", made / "ca.pem")

@@ -173,6 +173,35 @@ async def test_a_false_node_id_reaches_no_handler(authority: Authority) -> None:
     assert served == []
 
 
+async def test_roles_are_told_and_must_be_borne_out_where_that_is_asked(
+    authority: Authority,
+) -> None:
+    by_role = {"*": "spiffe://cluster/{role}/{node_id}"}
+    listening = config(authority.issue(LOOPBACK), role_identities=by_role)
+    broker = config(authority.issue([*LOOPBACK, "spiffe://cluster/broker/b"]))
+    settings: dict[str, Any] = {"cluster": CLUSTER, "node_id": "b", "tls": broker}
+    seen: list[Any] = []
+    async with zt.open_node(
+        "127.0.0.1:0", cluster=CLUSTER, node_id="a", tls=listening, roles=("x", "y")
+    ) as node:
+        node.handle("who", lambda message: seen.append(message.peer.roles))
+        for roles in ((), ("broker",)):
+            async with zt.open_node(None, roles=roles, **settings) as dialer:
+                peer = await dialer.connect(node.address or "")
+                assert peer.roles == ("x", "y")
+                await peer.request("who", b"")
+        assert seen == [(), ("broker",)]
+        async with zt.open_node(None, roles=("broker", "gateway"), **settings) as dialer:
+            with pytest.raises(zt.IdentityNotAllowed):
+                await dialer.connect(node.address or "")
+    with pytest.raises(zt.ConfigurationError, match="roles is a tuple"):
+        async with zt.open_node(None, roles="broker", **settings):
+            pass
+    with pytest.raises(zt.ConfigurationError, match="at most 16"):
+        async with zt.open_node(None, roles=["r"] * 17, **settings):
+            pass
+
+
 async def test_c11_spiffe(authority: Authority) -> None:
     def member(*names: str) -> zt.TLSConfig:
         return config(authority.issue([*names]), profile="spiffe")

@@ -30,6 +30,12 @@ class Error(Exception):
     def __init__(self, text: str = "", retry: RetryClass | None = None) -> None:
         super().__init__(text)
         self.text = text
+        self.peer: str | None = None
+        """With whom it happened: an address, and the node id where one was told."""
+        self.cause = text
+        """What happened, in one line."""
+        self.remedy = ""
+        """What can be done about it; empty where there is nothing to be said."""
         self.retry: RetryClass = self.retry_default if retry is None else retry
 
     @property
@@ -247,7 +253,7 @@ class TLSPeer(TLSError):
 
 
 class ProtocolVersionRefused(TLSError):
-    """The two sides share no version of TLS; this package speaks TLS 1.3 only."""
+    """The two sides share no version of TLS, of which this package speaks 1.3 alone, or of ZT."""
 
 
 class ALPNRefused(TLSError):

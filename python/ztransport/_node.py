@@ -290,25 +290,42 @@ def _is_async(handler: object) -> bool:
 
 
 class RateLimited:
-    """Logs at most one line in an interval, with how many were left out."""
+    """Logs at most one line of a kind in an interval, with how many were left out."""
+
+    def __init__(self) -> None:
+        self._meters: dict[object, _Meter] = {}
+
+    def failed(self, subject: str, error: BaseException) -> None:
+        """A handler raised something of its own."""
+        if (meter := self._meter("handlers")).may_log():
+            _logger.error("the handler of %r failed%s", subject, meter.rest(), exc_info=error)
+
+    def slow(self, subject: str, milliseconds: int) -> None:
+        """A sync handler kept everything else waiting."""
+        if (meter := self._meter("handlers")).may_log():
+            _logger.warning(
+                "the sync handler of %r took %d ms%s", subject, milliseconds, meter.rest()
+            )
+
+    def refused(self, error: Error) -> None:
+        """A listener turned a dialer away, or was turned away; the record has the ``error``."""
+        kind = type(error)
+        if (meter := self._meter(kind)).may_log():
+            words = kind.__name__, error, meter.rest()
+            _logger.warning("refused: %s: %s%s", *words, extra={"error": error})
+
+    def _meter(self, kind: object) -> _Meter:
+        return self._meters.setdefault(kind, _Meter())
+
+
+class _Meter:
+    """When a line of one kind was logged last, and how many were left out since."""
 
     def __init__(self) -> None:
         self._last = -LOG_INTERVAL_SECONDS
         self._left_out = 0
 
-    def failed(self, subject: str, error: BaseException) -> None:
-        """A handler raised something of its own."""
-        if self._may_log():
-            _logger.error("the handler of %r failed%s", subject, self._rest(), exc_info=error)
-
-    def slow(self, subject: str, milliseconds: int) -> None:
-        """A sync handler kept everything else waiting."""
-        if self._may_log():
-            _logger.warning(
-                "the sync handler of %r took %d ms%s", subject, milliseconds, self._rest()
-            )
-
-    def _may_log(self) -> bool:
+    def may_log(self) -> bool:
         now = time.monotonic()
         if now - self._last < LOG_INTERVAL_SECONDS:
             self._left_out += 1
@@ -316,15 +333,22 @@ class RateLimited:
         self._last = now
         return True
 
-    def _rest(self) -> str:
+    def rest(self) -> str:
         left_out, self._left_out = self._left_out, 0
         return f" ({left_out} more like this were left out)" if left_out else ""
+
+
+def _roles(roles: Sequence[str]) -> list[str]:
+    if isinstance(roles, str):
+        raise ConfigurationError("roles is a tuple; put the one item into (…,)")
+    return list(roles)
 
 
 def settings(
     *,
     cluster: str,
     node_id: str,
+    roles: Sequence[str],
     tls: security.TLSConfig | None,
     advertise: str | None,
     limits: Limits | None,
@@ -340,6 +364,7 @@ def settings(
         "cluster": cluster,
         "node_id": node_id,
         "advertise": advertise or "",
+        "roles": _roles(roles),
         "limits": (limits or Limits()).by_name(),
         "material": None if tls is None else tls.load(),
         "handler_budget_ms": handler_budget_ms,

@@ -153,6 +153,7 @@ class Loop:
             resolve=self._resolve_soon,
             failed=log.failed,
             slow=log.slow,
+            refused=log.refused,
         )
         self.idle = idle
         self.engine = Engine(host, SPIN_MICROSECONDS if idle == "spin" else 0)
@@ -287,6 +288,7 @@ async def open_node(
     cluster: str,
     node_id: str,
     tls: TLSConfig | None,
+    roles: Sequence[str] = (),
     advertise: str | None = None,
     limits: Limits | None = None,
     idle: IdleStrategy = "sleep",
@@ -301,7 +303,8 @@ async def open_node(
     """Open a node for the time of an ``async with`` block.
 
     ``address`` is ``host:port``, ``[v6]:port`` or ``unix:path``; port 0 takes any, and ``None``
-    only dials. ``tls`` must be given; ``None`` means plaintext. ``advertise`` is the address told
+    only dials. ``tls`` must be given; ``None`` means plaintext. ``roles`` is what the node is for;
+    peers see it and may ask that its certificate bears it out. ``advertise`` is the address told
     to others, by default the one that was bound. ``idle="spin"`` looks for work for up to 150 µs
     before blocking, which is faster and burns a core. Callers learn what a handler raised only
     with ``expose_errors``.
@@ -324,6 +327,7 @@ async def open_node(
         cluster=cluster,
         node_id=node_id,
         tls=tls,
+        roles=roles,
         advertise=advertise,
         limits=limits,
         handler_budget_ms=handler_budget_ms,

@@ -7,6 +7,8 @@ from typing import Any, Self, final
 
 from typing_extensions import disjoint_base
 
+from ztransport._errors import Error
+
 __all__ = [
     "Bell",
     "Count",
@@ -138,6 +140,7 @@ class Host:
         resolve: Callable[[Seed, str, int], None],
         failed: Callable[[str, BaseException], None],
         slow: Callable[[str, int], None],
+        refused: Callable[[Error], None],
     ) -> Host: ...
     @staticmethod
     def asyncio(
@@ -149,6 +152,7 @@ class Host:
         resolve: Callable[[Seed, str, int], None],
         failed: Callable[[str, BaseException], None],
         slow: Callable[[str, int], None],
+        refused: Callable[[Error], None],
     ) -> Host: ...
 
 @final
@@ -270,6 +274,7 @@ class Material:
         profile: str,
         allowed_identities: list[str],
         node_identities: list[tuple[str, str]],
+        role_identities: list[tuple[str, str]],
         revocation_lists: list[str | PathLike[str] | bytes],
         trust: list[str | PathLike[str] | bytes],
         client_auth: str,
@@ -306,6 +311,9 @@ class Link:
     @property
     def node_id(self) -> str | None:
         """The name the peer greeted with."""
+    @property
+    def roles(self) -> tuple[str, ...] | None:
+        """What the peer says it is for; empty where its protocol or its node says nothing."""
     @property
     def advertised_address(self) -> str | None:
         """The address the peer can be dialled at; none if it cannot be."""
@@ -466,6 +474,7 @@ class NodeCore:
         cluster: str,
         node_id: str,
         advertise: str,
+        roles: list[str],
         limits: dict[str, int],
         material: Material | None,
         peer_class: type[Link],

@@ -89,6 +89,14 @@ class TLSConfig:
     ``{"*": "spiffe://cluster/broker/{node_id}"}``. If there are any, a node without an entry is
     refused, and a listener insists on a certificate. Empty: ids are taken as they are claimed.
     """
+    role_identities: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """By role, the glob one name of the certificate of whoever claims that role must match.
+
+    ``"*"`` stands for roles without an entry, ``{role}`` and ``{node_id}`` in a glob for what is
+    claimed, as in ``{"*": "spiffe://cluster/{role}/{node_id}"}``. If there are any, a listener
+    insists on a certificate. Empty: roles are taken as they are claimed, but where
+    ``node_identities`` has entries, whoever claims a role is refused.
+    """
     profile: Profile = "standard"
     """How much is asked of certificates, one's own among them.
 
@@ -141,6 +149,7 @@ class TLSConfig:
             profile=self.profile,
             allowed_identities=list(self.allowed_identities),
             node_identities=list(self.node_identities.items()),
+            role_identities=list(self.role_identities.items()),
             revocation_lists=list(self.crl_paths),
             client_auth=self.client_auth,
             verify_hostname=self.verify_hostname,

@@ -13,13 +13,13 @@ import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import trio
 
 from ztransport import TLSConfig
 from ztransport._errors import ConfigurationError, Error
-from ztransport.config import DRAIN_TIMEOUT_SECONDS
+from ztransport.config import DRAIN_TIMEOUT_SECONDS, Accept, Dial
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -62,6 +62,8 @@ def options(program: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--private-key", type=Path, help="PEM file")
     parser.add_argument("--trust", type=Path, action="append", help="PEM file; default: the chain")
     parser.add_argument("--client-auth", choices=("none", "optional", "required"), default="none")
+    parser.add_argument("--accept", choices=get_args(Accept), help="default: tls")
+    parser.add_argument("--dial", choices=get_args(Dial), help="default: tls")
     parser.add_argument("--plaintext", action="store_true", help="no TLS; to be said explicitly")
     parser.add_argument("--drain-timeout", type=float, default=DRAIN_TIMEOUT_SECONDS, help="s")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when stdin is closed")
@@ -71,8 +73,16 @@ def options(program: str, description: str) -> argparse.ArgumentParser:
 def tls_of(arguments: argparse.Namespace) -> TLSConfig | None:
     """Make the TLS configuration; none for plaintext. Raises `ConfigurationError`."""
     if arguments.plaintext:
-        if arguments.certificate_chain or arguments.private_key:
-            raise ConfigurationError("give --plaintext or certificates, not both")
+        chosen = (
+            arguments.certificate_chain,
+            arguments.private_key,
+            arguments.accept,
+            arguments.dial,
+        )
+        if any(chosen):
+            raise ConfigurationError(
+                "give --plaintext, or certificates, --accept and --dial, not both"
+            )
         return None
     if not (arguments.certificate_chain and arguments.private_key):
         raise ConfigurationError("give --certificate-chain and --private-key, or --plaintext")
@@ -81,6 +91,8 @@ def tls_of(arguments: argparse.Namespace) -> TLSConfig | None:
         private_key_path=arguments.private_key,
         trust=tuple(arguments.trust or ("chain",)),
         client_auth=arguments.client_auth,
+        accept=arguments.accept or "tls",
+        dial=arguments.dial or "tls",
     )
 
 

@@ -284,7 +284,9 @@ def check_listener(address: str, choices: Choices) -> list[Finding]:
         profile=choices.profile,
         verify_hostname=choices.verify_hostname,
     )
-    return [*_shown(address, choices.profile), trio.run(_dialled, address, config)]
+    shown = list(_shown(address, choices.profile))
+    door = trio.run(_plaintext_door, address) if shown else []
+    return [*shown, trio.run(_dialled, address, config), *door]
 
 
 def _shown(address: str, profile: Profile) -> Iterator[Finding]:
@@ -306,6 +308,21 @@ def _shown(address: str, profile: Profile) -> Iterator[Finding]:
     if der is not None:
         leaf = x509.load_der_x509_certificate(der)
         yield from _judge(Path(address), leaf, 0, profile)
+
+
+async def _plaintext_door(address: str) -> list[Finding]:
+    """Whether a listener that speaks TLS takes plaintext too."""
+    name = f"tls-check-{os.getpid()}"
+    try:
+        async with zt.open_node(None, cluster=name, node_id=name, tls=None) as node:
+            with trio.fail_after(DIAL_TIMEOUT_SECONDS):
+                await node.connect(address, pooled=False)
+    except zt.WrongCluster:
+        remedy = 'set accept="tls" once every node dials with TLS'
+        return [Finding("warning", address, "takes plaintext as well as TLS", remedy)]
+    except (zt.Error, trio.TooSlowError):
+        pass
+    return []
 
 
 async def _dialled(address: str, config: zt.TLSConfig) -> Finding:

@@ -12,6 +12,11 @@ use crate::keys::{NodeKey, PeerKey};
 pub enum Notice {
     /// A new peer came in through a listener and has greeted.
     Accepted,
+    /// A listener of the node has turned a dialer away, or was turned away by it.
+    Refused {
+        /// Why.
+        error: Failure,
+    },
     /// A dialled peer has greeted, for the first time or again.
     Up,
     /// The first dial failed: the key is dead.

@@ -3,6 +3,7 @@
 use ztransport_proto::Dialect;
 use ztransport_proto::error::{Error as ProtocolError, Reason};
 use ztransport_proto::fault::FaultCode;
+use ztransport_proto::hello::Hello;
 use ztransport_proto::table::Role;
 use ztransport_tls::ErrorKind;
 
@@ -15,15 +16,13 @@ impl Engine {
     /// Whether the peer on this link, which has greeted, may call itself what it does.
     pub(crate) fn check_claim(&self, slot: usize) -> Result<(), Failure> {
         let link = &self.links[slot];
-        let (Some(node), Some(node_id)) = (self.nodes.get(link.node as usize), claimed(link))
-        else {
+        let (Some(node), Some(hello)) = (self.nodes.get(link.node as usize), hello_of(link)) else {
             return Ok(());
         };
+        let node_id = &hello.node_id;
         if !link.filter.is_plain() {
-            return link
-                .filter
-                .check_claim(node_id)
-                .map_err(|e| Failure::tls(&e));
+            let checked = link.filter.check_claim(node_id, &hello.roles);
+            return checked.map_err(|error| Failure::tls(&error));
         }
         check_unproven(&node.settings, node_id)?;
         match link.role {
@@ -40,17 +39,19 @@ impl Engine {
             |other: &Link| is_dialled_in(other, link.node, node_id) && other.filter.is_proven();
         match self.links.iter().any(|(_, other)| holds(other)) {
             false => Ok(()),
-            true => Err(not_allowed(format!(
-                "the peer speaks plaintext and claims to be node {node_id:?}, which is connected \
-                 with a certificate; let it dial with TLS"
-            ))),
+            true => Err(not_allowed(
+                format!(
+                    "the peer speaks plaintext and claims to be node {node_id:?}, which is connected with a certificate"
+                ),
+                "let it dial with TLS",
+            )),
         }
     }
 
     /// Tells the peer that its claim is not believed. What was queued for it is not sent.
     pub(crate) fn refuse_claim(&mut self, slot: usize, failure: Failure) {
         if let Some(codec) = &mut self.links[slot].codec {
-            let detail = "the node id is not borne out by a certificate";
+            let detail = "the node id or a role is not borne out by a certificate";
             codec.refuse(&ProtocolError::new(Reason::IdentityNotAllowed, detail));
         }
         self.refuse_link(slot, failure);
@@ -90,7 +91,7 @@ impl Engine {
             codec.goaway(FaultCode::NotAuthorized, text);
             link.leaving |= codec.leaves_alone();
         }
-        link.failure = Some(not_allowed(format!("{text}; let it dial with TLS")));
+        link.failure = Some(not_allowed(text.to_owned(), "let it dial with TLS"));
         link.phase_deadline = Some(until);
         self.mark_dirty(slot);
         self.schedule_link(slot);
@@ -100,19 +101,23 @@ impl Engine {
 /// Without a certificate nobody is on a list of names, and no name bears out a node id.
 fn check_unproven(settings: &NodeSettings, node_id: &str) -> Result<(), Failure> {
     match &settings.tls {
-        Some(tls) if !tls.admits_unproven(node_id) => Err(not_allowed(format!(
-            "the peer speaks plaintext, so nothing proves that it is node {node_id:?}, and \
-             allowed_identities or node_identities ask for proof; let both sides use TLS, or set \
-             them when all nodes do"
-        ))),
+        Some(tls) if !tls.admits_unproven(node_id) => Err(not_allowed(
+            format!(
+                "the peer speaks plaintext, so that nothing proves that it is node {node_id:?}"
+            ),
+            "let both sides use TLS, or ask for identities when all nodes do",
+        )),
         _ => Ok(()),
     }
 }
 
+fn hello_of(link: &Link) -> Option<&Hello> {
+    link.codec.as_ref().and_then(Dialect::peer)
+}
+
 /// The node id a peer has told; Zeebe's protocol has none.
 fn claimed(link: &Link) -> Option<&str> {
-    let hello = link.codec.as_ref().and_then(Dialect::peer);
-    hello.map(|hello| hello.node_id.as_str())
+    hello_of(link).map(|hello| hello.node_id.as_str())
 }
 
 fn is_dialled_in(link: &Link, node: u32, node_id: &str) -> bool {
@@ -121,6 +126,6 @@ fn is_dialled_in(link: &Link, node: u32, node_id: &str) -> bool {
     is_open && claims && link.node == node && link.role == Role::Acceptor
 }
 
-fn not_allowed(text: String) -> Failure {
-    Failure::new(FailureKind::Tls(ErrorKind::IdentityNotAllowed), text)
+fn not_allowed(cause: String, remedy: &'static str) -> Failure {
+    Failure::new(FailureKind::Tls(ErrorKind::IdentityNotAllowed), cause).remedied(remedy)
 }

@@ -7,6 +7,7 @@ use ztransport_proto::time::Time;
 
 use crate::batch::Notice;
 use crate::error::{Failure, FailureKind};
+use crate::keys::PeerKey;
 use crate::link::{Flushed, Link, Phase};
 use crate::poller::Source;
 use crate::pool::DialState;
@@ -53,10 +54,14 @@ impl Engine {
             return;
         };
         let failure = failure.or_else(|| link.failure.take());
-        let (peer, node) = (link.peer.take(), link.node);
         if link.phase == Phase::Lingering {
+            link.peer = None;
             return;
         }
+        let failure = failure.map(|failure| failure.at(|| self.place_of(slot)));
+        self.tell_refused(slot, failure.as_ref());
+        let link = &mut self.links[slot];
+        let (peer, node) = (link.peer.take(), link.node);
         self.settle_proof(slot);
         self.count_end(slot, node, failure.as_ref());
         let Some(peer) = peer else { return };
@@ -75,6 +80,38 @@ impl Engine {
                     gone: true,
                 },
             );
+        }
+    }
+
+    /// Where the peer of a link is, and who it says it is.
+    fn place_of(&self, slot: usize) -> String {
+        let link = &self.links[slot];
+        let peer = link.peer.and_then(|peer| self.peers.get(peer as usize));
+        let dialled = peer.and_then(|peer| peer.dial.as_ref());
+        let address = dialled.map_or_else(|| link.address(), |dial| dial.address.to_string());
+        let hello = link.codec.as_ref().and_then(Dialect::peer);
+        match hello.filter(|hello| !hello.node_id.is_empty()) {
+            Some(hello) => format!("{address} (node {})", hello.node_id.escape_debug()),
+            None => address,
+        }
+    }
+
+    /// Whoever listens has no call that could raise why a dialer was refused: it is told.
+    fn tell_refused(&mut self, slot: usize, failure: Option<&Failure>) {
+        let link = &self.links[slot];
+        let Some(error) = failure.filter(|_| link.role == Role::Acceptor) else {
+            return;
+        };
+        let is_refusal = match error.kind() {
+            FailureKind::Tls(_) | FailureKind::TlsPeer | FailureKind::WrongCluster => true,
+            FailureKind::Closed | FailureKind::ShuttingDown => false,
+            // Somebody who only looks whether the port is open says nothing.
+            FailureKind::ConnectionLost => !link.greeted && link.bytes_received > 0,
+            _ => !link.greeted,
+        };
+        if is_refusal {
+            let (node, error) = (link.node, error.clone());
+            self.notify_key(PeerKey::default(), node, Notice::Refused { error });
         }
     }
 

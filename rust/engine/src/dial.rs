@@ -181,7 +181,8 @@ impl Engine {
                     Protocol::Zt => Alpn::Expected,
                     Protocol::Zeebe => Alpn::MayBeAbsent,
                 };
-                Filter::dial(tls, &dial.address.host(), alpn).map_err(|e| Failure::tls(&e))?
+                Filter::dial(tls, &dial.address.host(), alpn)
+                    .map_err(|e| Failure::tls(&e).at(|| dial.address.to_string()))?
             }
             None => Filter::plain(),
         };
@@ -383,7 +384,8 @@ fn expiry(dial: Option<&Dial>) -> Failure {
 }
 
 fn unreachable(address: &dyn std::fmt::Display, error: &std::io::Error) -> Failure {
-    let text =
-        format!("{address} cannot be reached: {error}; check the address and that the peer runs");
-    Failure::new(FailureKind::ConnectFailed, text)
+    let cause = format!("cannot be reached: {error}");
+    Failure::new(FailureKind::ConnectFailed, cause)
+        .at(|| address.to_string())
+        .remedied("check the address and that the peer runs")
 }

@@ -45,17 +45,34 @@ pub enum FailureKind {
     WrongCluster,
 }
 
-/// A failure with its cause in words.
+/// A failure: with whom, why, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     kind: FailureKind,
-    text: String,
+    peer: Option<Box<str>>,
+    cause: Box<str>,
+    remedy: &'static str,
 }
 
 impl Failure {
-    pub(crate) fn new(kind: FailureKind, text: impl Into<String>) -> Failure {
-        let text = text.into();
-        Failure { kind, text }
+    pub(crate) fn new(kind: FailureKind, cause: impl Into<String>) -> Failure {
+        Failure {
+            kind,
+            peer: None,
+            cause: cause.into().into(),
+            remedy: "",
+        }
+    }
+
+    /// Says what to do about it.
+    pub(crate) fn remedied(self, remedy: &'static str) -> Failure {
+        Failure { remedy, ..self }
+    }
+
+    /// Says with whom it happened, unless that is known.
+    pub(crate) fn at(self, peer: impl FnOnce() -> String) -> Failure {
+        let peer = self.peer.or_else(|| Some(peer().into()));
+        Failure { peer, ..self }
     }
 
     pub(crate) fn os(what: &str, error: &std::io::Error) -> Failure {
@@ -77,7 +94,7 @@ impl Failure {
             tls::ErrorKind::Truncated => FailureKind::ConnectionLost,
             kind => FailureKind::Tls(kind.clone()),
         };
-        Failure::new(kind, error.to_string())
+        Failure::new(kind, error.cause()).remedied(error.remedy())
     }
 
     pub(crate) fn protocol(error: &proto::Error) -> Failure {
@@ -88,15 +105,34 @@ impl Failure {
             "no_hello" => FailureKind::HandshakeTimeout,
             "truncated" => FailureKind::ConnectionLost,
             "shutting_down" => FailureKind::ShuttingDown,
+            "bad_version" => FailureKind::Tls(tls::ErrorKind::ProtocolVersionRefused),
             reason => FailureKind::Protocol(reason),
         };
-        Failure::new(kind, error.to_string())
+        Failure::new(kind, error.cause()).remedied(error.kind().remedy())
     }
 
     /// What a caller should act on.
     #[must_use]
     pub fn kind(&self) -> &FailureKind {
         &self.kind
+    }
+
+    /// The peer it happened with: its address, and its node id if it has told one.
+    #[must_use]
+    pub fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
+    }
+
+    /// What happened, in one line.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// What can be done about it; empty where nothing is to be said.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        self.remedy
     }
 
     /// A short stable name, used for counters by reason.
@@ -145,7 +181,14 @@ fn tls_reason(kind: &tls::ErrorKind) -> &'static str {
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
+        if let Some(peer) = &self.peer {
+            write!(formatter, "{peer}: ")?;
+        }
+        formatter.write_str(&self.cause)?;
+        match self.remedy {
+            "" => Ok(()),
+            remedy => write!(formatter, "; {remedy}"),
+        }
     }
 }
 

@@ -155,10 +155,10 @@ impl Filter {
     }
 
     /// Whether the certificate, of which there is none in plaintext, lets its owner call itself
-    /// `node_id`.
-    pub(crate) fn check_claim(&self, node_id: &str) -> Result<(), tls::Error> {
+    /// `node_id` and have `roles`.
+    pub(crate) fn check_claim(&self, node_id: &str, roles: &[String]) -> Result<(), tls::Error> {
         match self {
-            Filter::Tls(tls) => tls.check_claim(node_id),
+            Filter::Tls(tls) => tls.check_claim(node_id, roles),
             _ => Ok(()),
         }
     }

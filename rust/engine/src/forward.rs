@@ -157,7 +157,7 @@ impl Engine {
             FailureKind::Limit(_) => FaultCode::Overloaded,
             _ => FaultCode::Unavailable,
         };
-        self.end_relay(token, code, retry, &error.to_string());
+        self.end_relay(token, code, retry, error.cause());
     }
 
     fn take_relay(&mut self, token: u64) -> Option<Relay> {

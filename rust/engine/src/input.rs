@@ -368,15 +368,16 @@ fn check_first_bytes(role: Role, input: &[u8]) -> Result<(), Failure> {
     let (content, text) = match role {
         Role::Acceptor => (
             0x16,
-            "the peer dials with TLS and this listener takes plaintext: give both sides TLS, or neither",
+            "the peer dials with TLS and this listener takes plaintext",
         ),
         Role::Dialer => (
             0x15,
-            "the listener takes TLS and this side dialled in plaintext: give both sides TLS, or neither",
+            "the listener takes TLS and this side dialled in plaintext",
         ),
     };
     if input.len() >= 2 && input[0] == content && input[1] == 0x03 {
-        return Err(Failure::new(FailureKind::TlsPeer, text));
+        let remedy = "give both sides TLS, or neither; in between a listener can be permissive";
+        return Err(Failure::new(FailureKind::TlsPeer, text).remedied(remedy));
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ztransport_proto::hello::Settings;
-use ztransport_proto::limits::Limits;
+use ztransport_proto::hello::{Settings, are_roles};
+use ztransport_proto::limits::{Limits, ROLE_BYTES_MAX, ROLES_MAX};
 use ztransport_proto::statistics::Statistics as ProtocolStatistics;
 use ztransport_proto::zeebe::Compression;
 use ztransport_tls as tls;
@@ -25,6 +25,8 @@ pub struct NodeSettings {
     pub node_id: String,
     /// The address told to others; empty if this node cannot be dialled.
     pub advertise: String,
+    /// What this node is for, told in its greetings.
+    pub roles: Vec<String>,
     /// The protocol's bounds.
     pub limits: Limits,
     /// The keys and trust of this node.
@@ -163,6 +165,8 @@ pub struct PeerInfo {
     pub node_id: String,
     /// The address the peer says it can be dialled at; empty if it cannot.
     pub advertise: String,
+    /// What the peer says it is for.
+    pub roles: Vec<String>,
     /// What it speaks: `zt/1` or `zeebe`; empty while there is no connection.
     pub protocol: &'static str,
     /// What TLS agreed on; none in plaintext.
@@ -189,8 +193,12 @@ impl NodeSettings {
         }
     }
 
-    /// Errs where TLS is asked for and there is nothing to do it with.
+    /// Errs where TLS is asked for and there is nothing to do it with, and for roles out of bounds.
     pub(crate) fn check(&self) -> Result<(), Failure> {
+        if !are_roles(&self.roles) {
+            let text = format!("roles are at most {ROLES_MAX} of 1 to {ROLE_BYTES_MAX} bytes each");
+            return Err(Failure::new(FailureKind::Configuration, text));
+        }
         let asked = match (self.accept, self.dial) {
             (Some(Accept::Tls), _) => "accept=\"tls\"",
             (Some(Accept::Permissive), _) => "accept=\"permissive\"",
@@ -277,6 +285,7 @@ fn protocol(settings: &NodeSettings) -> Settings {
         cluster: settings.cluster.clone(),
         node_id: settings.node_id.clone(),
         advertise: settings.advertise.clone(),
+        roles: settings.roles.clone(),
         limits: settings.limits.clone(),
     }
 }

@@ -239,6 +239,7 @@ impl Engine {
             advertise: hello
                 .map(|hello| hello.advertise.clone())
                 .unwrap_or_default(),
+            roles: hello.map(|hello| hello.roles.clone()).unwrap_or_default(),
             protocol: link
                 .and_then(|link| link.codec.as_ref())
                 .map_or("", Dialect::protocol),

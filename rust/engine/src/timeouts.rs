@@ -51,8 +51,10 @@ impl Engine {
         match link.phase {
             Phase::Connecting => self.connect_timed_out(slot),
             Phase::Handshaking => {
-                let text = "the TLS handshake did not finish in time: the peer is stuck, or does not speak TLS";
-                self.lose_link(slot, Failure::new(FailureKind::HandshakeTimeout, text));
+                let text = "the TLS handshake did not finish in time";
+                let remedy = "look whether the peer is stuck, or does not speak TLS at all";
+                let failure = Failure::new(FailureKind::HandshakeTimeout, text);
+                self.lose_link(slot, failure.remedied(remedy));
             }
             Phase::Lingering => self.drop_link(slot),
             Phase::Open => {

@@ -84,6 +84,7 @@ fn wrong_cluster_is_told_to_both_sides() {
         cluster: "other".to_owned(),
         node_id: "client".to_owned(),
         advertise: String::new(),
+        roles: Vec::new(),
         limits: Limits::default(),
         tls: None,
         accept: None,

@@ -363,6 +363,7 @@ fn two_draining_nodes_are_each_told() {
         cluster: "test".to_owned(),
         node_id: "second".to_owned(),
         advertise: String::new(),
+        roles: Vec::new(),
         limits: ztransport_proto::Limits::default(),
         tls: None,
         accept: None,

@@ -23,6 +23,7 @@ fn settings(name: &str, tls: Option<Arc<tls::Material>>) -> NodeSettings {
         cluster: "test".to_owned(),
         node_id: name.to_owned(),
         advertise: String::new(),
+        roles: Vec::new(),
         limits: Limits::default(),
         tls,
         accept: None,
@@ -389,6 +390,89 @@ fn a_false_node_id_is_told_to_both_sides() {
             );
         }
     }
+}
+
+#[test]
+fn a_role_is_proven_by_the_certificate() {
+    let cluster = Cluster::new();
+    let asking = || {
+        let by_role = ("*".to_owned(), "{role}-{node_id}.example".to_owned());
+        let options = tls::Options {
+            role_identities: vec![by_role],
+            ..cluster.options(&["127.0.0.1"])
+        };
+        side(settings(
+            "server",
+            Some(tls::Material::load(&options).unwrap()),
+        ))
+    };
+    for (roles, expected) in [
+        (vec![], None),
+        (vec!["broker"], None),
+        (vec!["gateway"], Some(IDENTITY)),
+        (vec!["broker", "gateway"], Some(IDENTITY)),
+    ] {
+        let options = cluster.options(&["127.0.0.1", "broker-a.example"]);
+        let client = NodeSettings {
+            roles: roles.iter().map(ToString::to_string).collect(),
+            ..settings("a", Some(tls::Material::load(&options).unwrap()))
+        };
+        let mut sides = [asking(), side(client)];
+        let address = listen(&mut sides[0]);
+        assert_eq!(dial_one(&mut sides, &address), expected, "{roles:?}");
+        let told = sides[0].seen.iter().find_map(|seen| match seen {
+            Seen::Notice(peer, Notice::Accepted) => sides[0].engine.peer_info(*peer),
+            _ => None,
+        });
+        assert_eq!(
+            told.map(|info| info.roles),
+            expected
+                .is_none()
+                .then_some(roles.iter().map(ToString::to_string).collect())
+        );
+    }
+    let many = NodeSettings {
+        roles: vec!["r".to_owned(); 17],
+        ..settings("a", None)
+    };
+    let mut engine = Engine::new(EngineSettings::default()).unwrap();
+    let error = engine.open_node(many).unwrap_err();
+    assert_eq!(*error.kind(), FailureKind::Configuration);
+}
+
+/// A listener has no call that could raise: it is told whom it refused, why, and what to do.
+#[test]
+fn a_listener_is_told_whom_it_refused() {
+    let cluster = Cluster::new();
+    let mut sides = [
+        cluster.member("server", Dialling::Tls),
+        side(settings("old", None)),
+    ];
+    let address = listen(&mut sides[0]);
+    let raised = dial(&mut sides, 1, &address, Protocol::Zt).unwrap_err();
+    assert_eq!(*raised.kind(), FailureKind::TlsPeer);
+    assert_eq!(raised.peer(), Some(address.as_str()));
+    let mut told = None;
+    drive(&mut sides, |sides| {
+        told = sides[0].notices().iter().find_map(|notice| match notice {
+            Notice::Refused { error } => Some(error.clone()),
+            _ => None,
+        });
+        told.is_some()
+    });
+    let told = told.unwrap();
+    assert_eq!(
+        *told.kind(),
+        FailureKind::Tls(tls::ErrorKind::PlaintextPeer)
+    );
+    assert!(told.peer().unwrap().starts_with("127.0.0.1:"));
+    assert!(!told.cause().is_empty() && !told.remedy().is_empty());
+
+    // Somebody who only looks whether the port is open is nobody who was refused.
+    sides[0].seen.clear();
+    drop(raw::connect(&address));
+    raw::drive_until_closed(&mut sides, "connection_lost", 1);
+    assert!(sides[0].notices().is_empty());
 }
 
 #[test]

@@ -55,6 +55,7 @@ fn acceptor() -> Side {
         cluster: "orders".to_owned(),
         node_id: "node-b".to_owned(),
         advertise: "127.0.0.1:7000".to_owned(),
+        roles: Vec::new(),
         limits: Limits::default(),
         tls: None,
         accept: None,

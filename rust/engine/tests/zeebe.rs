@@ -29,6 +29,7 @@ fn side(tls: Option<Arc<tls::Material>>, limits: Limits, is_accepted: bool) -> S
         cluster: CLUSTER.to_owned(),
         node_id: "node".to_owned(),
         advertise: String::new(),
+        roles: Vec::new(),
         limits,
         tls,
         accept: None,

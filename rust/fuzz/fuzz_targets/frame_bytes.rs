@@ -18,6 +18,7 @@ fn settings() -> Arc<Settings> {
         cluster: "orders".into(),
         node_id: "node-b".into(),
         advertise: String::new(),
+        roles: Vec::new(),
         limits: Limits::default(),
     })
 }

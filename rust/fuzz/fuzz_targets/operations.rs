@@ -44,6 +44,7 @@ impl Side {
             cluster: "orders".into(),
             node_id: "node".into(),
             advertise: String::new(),
+            roles: Vec::new(),
             limits,
         };
         Self {

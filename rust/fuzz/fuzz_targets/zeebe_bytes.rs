@@ -31,6 +31,7 @@ fn prepared(choice: u8) -> Dialect {
         cluster: CLUSTER.into(),
         node_id: "node-b".into(),
         advertise: "127.0.0.1:1".into(),
+        roles: Vec::new(),
         limits: Limits {
             message_bytes_max: MESSAGE_BYTES_MAX,
             zeebe_message_bytes_max: MESSAGE_BYTES_MAX,

@@ -28,6 +28,7 @@ impl Host {
             cluster: cluster.to_owned(),
             node_id: "load".to_owned(),
             advertise: String::new(),
+            roles: Vec::new(),
             limits: Limits::default(),
             tls,
             accept: None,

@@ -32,7 +32,7 @@ pub(crate) fn fault(code: FaultCode) -> &'static str {
         FaultCode::DeadlineExceeded => "DeadlineExceeded",
         FaultCode::Overloaded => "Overloaded",
         FaultCode::ShuttingDown => "ShuttingDown",
-        FaultCode::Protocol => "ProtocolError",
+        FaultCode::Protocol | FaultCode::VersionRefused => "ProtocolError",
         FaultCode::WrongCluster => "WrongCluster",
         FaultCode::Limit => "LimitExceeded",
         FaultCode::Unavailable => "ConnectionLost",

@@ -115,6 +115,7 @@ impl Reason {
         match self {
             Self::WrongCluster => FaultCode::WrongCluster,
             Self::IdentityNotAllowed => FaultCode::NotAuthorized,
+            Self::BadVersion => FaultCode::VersionRefused,
             Self::NoHello | Self::Silent => FaultCode::DeadlineExceeded,
             _ => match self.blame() {
                 Blame::Limit => FaultCode::Limit,
@@ -123,7 +124,9 @@ impl Reason {
         }
     }
 
-    const fn remedy(self) -> &'static str {
+    /// What can be done about it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
         match self {
             Self::BadPreface => "check that the peer speaks ZT/1 and that both sides agree on TLS",
             Self::BadHello | Self::BadVersion => "check the versions and limits of both nodes",
@@ -175,6 +178,7 @@ impl Error {
         let reason = match code {
             FaultCode::WrongCluster => Reason::WrongCluster,
             FaultCode::NotAuthorized => Reason::IdentityNotAllowed,
+            FaultCode::VersionRefused => Reason::BadVersion,
             _ => Reason::PeerFault,
         };
         Self {
@@ -215,6 +219,12 @@ impl Error {
         self.from_peer
     }
 
+    /// What was wrong, in one line and without the remedy.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        format!("{}: {}", self.reason(), self.detail.escape_debug())
+    }
+
     /// What was wrong, without the remedy. Text of the peer stands in it as it came.
     #[must_use]
     pub fn detail(&self) -> &str {
@@ -224,13 +234,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {} ({})",
-            self.reason(),
-            self.detail.escape_debug(),
-            self.reason.remedy()
-        )
+        write!(f, "{}; {}", self.cause(), self.reason.remedy())
     }
 }
 

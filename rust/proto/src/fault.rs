@@ -29,6 +29,8 @@ pub enum FaultCode {
     Limit,
     /// The node that should have answered cannot be reached.
     Unavailable,
+    /// The peer speaks no version that the other side speaks.
+    VersionRefused,
     /// The handler refused, with a code of its own of at least [`FaultCode::REJECTED_MIN`].
     Rejected(u16),
     /// A code below [`FaultCode::REJECTED_MIN`] that this version does not know.
@@ -54,6 +56,7 @@ impl FaultCode {
             Self::WrongCluster => 9,
             Self::Limit => 10,
             Self::Unavailable => 11,
+            Self::VersionRefused => 12,
             Self::Rejected(code) => {
                 code | if code < Self::REJECTED_MIN {
                     Self::REJECTED_MIN
@@ -80,6 +83,7 @@ impl FaultCode {
             9 => Self::WrongCluster,
             10 => Self::Limit,
             11 => Self::Unavailable,
+            12 => Self::VersionRefused,
             Self::REJECTED_MIN.. => Self::Rejected(code),
             _ => Self::Other(code),
         }
@@ -100,6 +104,7 @@ impl fmt::Display for FaultCode {
             Self::WrongCluster => f.write_str("wrong cluster"),
             Self::Limit => f.write_str("limit passed"),
             Self::Unavailable => f.write_str("unavailable"),
+            Self::VersionRefused => f.write_str("version refused"),
             Self::Rejected(code) => write!(f, "rejected with code {code:#06x}"),
             Self::Other(code) => write!(f, "fault {code:#06x}"),
         }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub node_id: String,
     /// The address others can dial, at most 255 bytes, empty when there is none.
     pub advertise: String,
+    /// What the node is for, at most [`ROLES_MAX`] of 1 to [`ROLE_BYTES_MAX`] bytes.
+    pub roles: Vec<String>,
     /// What this side tolerates.
     pub limits: Limits,
 }
@@ -59,6 +61,8 @@ pub struct Hello {
     pub liveness_timeout_ms: u32,
     /// One bit for each thing it can do beyond ZT/1.
     pub capabilities: u64,
+    /// What its node is for.
+    pub roles: Vec<String>,
 }
 
 /// The tags of HELLO's fields (W-9); they ascend.
@@ -75,6 +79,7 @@ mod tag {
     pub(super) const METADATA: u16 = 10;
     pub(super) const LIVENESS: u16 = 11;
     pub(super) const CAPABILITIES: u16 = 12;
+    pub(super) const ROLES: u16 = 13;
 }
 
 impl Hello {
@@ -100,6 +105,7 @@ impl Hello {
             metadata_bytes_max: METADATA_BYTES_INITIAL,
             liveness_timeout_ms: TIMEOUT_MS_CEILING,
             capabilities: 0,
+            roles: Vec::new(),
         }
     }
 
@@ -157,7 +163,7 @@ impl Hello {
         let mut reader = Reader::new(value);
         self.set_field(tag, &mut reader)
             .ok_or_else(|| bad("a field of HELLO is malformed"))?;
-        let known = (tag::VERSIONS..=tag::CAPABILITIES).contains(&tag);
+        let known = (tag::VERSIONS..=tag::ROLES).contains(&tag);
         if known && !reader.rest().is_empty() {
             return Err(bad("a field of HELLO is too long"));
         }
@@ -178,6 +184,7 @@ impl Hello {
             tag::METADATA => self.metadata_bytes_max = value.u32()?,
             tag::LIVENESS => self.liveness_timeout_ms = value.u32()?,
             tag::CAPABILITIES => self.capabilities = value.u64()?,
+            tag::ROLES => self.roles = roles(value)?,
             _ => {}
         }
         Some(())
@@ -253,6 +260,22 @@ fn name(value: &mut Reader<'_>) -> Option<String> {
     (name.len() <= NAME_BYTES_MAX).then(|| name.to_owned())
 }
 
+fn roles(value: &mut Reader<'_>) -> Option<Vec<String>> {
+    let mut roles = Vec::new();
+    while let Some(length) = value.u8() {
+        let role = str::from_utf8(value.bytes(length.into())?).ok()?;
+        roles.push(role.to_owned());
+    }
+    are_roles(&roles).then_some(roles)
+}
+
+/// Whether a node may say that it has these roles.
+#[must_use]
+pub fn are_roles(roles: &[String]) -> bool {
+    let fits = |role: &String| (1..=ROLE_BYTES_MAX).contains(&role.len());
+    roles.len() <= ROLES_MAX && roles.iter().all(fits)
+}
+
 /// Writes the body of HELLO for `settings`. Names longer than 255 bytes are the caller's mistake
 /// and are refused by the peer.
 #[must_use]
@@ -261,6 +284,7 @@ pub fn encode(settings: &Settings) -> Vec<u8> {
         cluster,
         node_id,
         advertise,
+        roles,
         limits,
     } = settings;
     let mut body = Vec::with_capacity(192 + cluster.len() + node_id.len() + advertise.len());
@@ -270,6 +294,7 @@ pub fn encode(settings: &Settings) -> Vec<u8> {
     put(&mut body, tag::NODE_ID, &[node_id.as_bytes()]);
     put(&mut body, tag::ADVERTISE, &[advertise.as_bytes()]);
     put_limits(&mut body, limits);
+    put_roles(&mut body, roles);
     body
 }
 
@@ -285,6 +310,17 @@ fn put_limits(body: &mut Vec<u8>, limits: &Limits) {
     put(body, tag::METADATA, &[&four(limits.metadata_bytes_max)]);
     put(body, tag::LIVENESS, &[&four(limits.liveness_timeout_ms)]);
     put(body, tag::CAPABILITIES, &[&eight(0)]);
+}
+
+fn put_roles(body: &mut Vec<u8>, roles: &[String]) {
+    let mut value = Vec::new();
+    for role in roles {
+        value.push(role.len() as u8);
+        value.extend_from_slice(role.as_bytes());
+    }
+    if !roles.is_empty() {
+        put(body, tag::ROLES, &[&value]);
+    }
 }
 
 fn put(body: &mut Vec<u8>, tag: u16, values: &[&[u8]]) {

@@ -21,6 +21,10 @@ pub const FRAME_BODY_BYTES_MAX: usize =
 pub const HELLO_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of a cluster name, a node id or an advertised address at most.
 pub const NAME_BYTES_MAX: usize = 255;
+/// Roles of a node at most.
+pub const ROLES_MAX: usize = 16;
+/// Bytes of a role at most.
+pub const ROLE_BYTES_MAX: usize = 64;
 /// Bytes of a subject's name at most.
 pub const SUBJECT_NAME_BYTES_MAX: usize = 255;
 /// Bytes of the text of a fault, a reset or a GOAWAY at most; longer text is cut.
@@ -100,7 +104,9 @@ const _: () = {
     assert!(METADATA_BYTES_MAX <= u16::MAX as usize);
     assert!(4 + 4 + 2 <= FRAME_FIELDS_BYTES_MAX);
     assert!(2 + 1 + TEXT_BYTES_MAX < FRAME_BODY_BYTES_MAX);
-    assert!(3 * (4 + NAME_BYTES_MAX) + 256 <= HELLO_BYTES_MAX);
+    assert!(
+        3 * (4 + NAME_BYTES_MAX) + 4 + ROLES_MAX * (1 + ROLE_BYTES_MAX) + 256 <= HELLO_BYTES_MAX
+    );
     assert!(MESSAGE_BYTES_INITIAL as u64 <= REQUEST_WINDOW_BYTES_INITIAL);
     assert!(MESSAGE_BYTES_INITIAL as u64 <= SUBJECT_WINDOW_BYTES_INITIAL);
     assert!(MESSAGE_BYTES_INITIAL as u64 <= STREAM_WINDOW_BYTES_INITIAL);

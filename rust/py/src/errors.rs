@@ -44,12 +44,20 @@ pub(crate) fn would_block(py: Python<'_>) -> PyErr {
 
 /// The exception for what ended a connection, a listener or a call.
 pub(crate) fn failure(py: Python<'_>, failure: &Failure, retry: Option<Retry>) -> PyErr {
-    error(
-        py,
-        failure_class(failure.kind()),
-        &failure.to_string(),
-        retry,
-    )
+    let class = failure_class(failure.kind());
+    let made = error(py, class, &failure.to_string(), retry);
+    match explain(&made, py, failure) {
+        Ok(()) => made,
+        Err(error) => error,
+    }
+}
+
+/// Sets what the sentence is made of.
+fn explain(made: &PyErr, py: Python<'_>, failure: &Failure) -> PyResult<()> {
+    let value = made.value(py);
+    value.setattr(intern!(py, "peer"), failure.peer())?;
+    value.setattr(intern!(py, "cause"), failure.cause())?;
+    value.setattr(intern!(py, "remedy"), failure.remedy())
 }
 
 fn failure_class(kind: &FailureKind) -> &'static str {
@@ -136,7 +144,7 @@ pub(crate) fn fault(py: Python<'_>, code: FaultCode, retry: Retry, text: &str) -
         FaultCode::DeadlineExceeded => "DeadlineExceeded",
         FaultCode::Overloaded => "Overloaded",
         FaultCode::ShuttingDown => "ShuttingDown",
-        FaultCode::Protocol => "ProtocolError",
+        FaultCode::Protocol | FaultCode::VersionRefused => "ProtocolError",
         FaultCode::WrongCluster => "WrongCluster",
         FaultCode::Limit => "LimitExceeded",
         FaultCode::Unavailable => "ConnectionLost",

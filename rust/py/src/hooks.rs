@@ -37,12 +37,14 @@ pub(crate) struct Host {
     pub(crate) failed: Py<PyAny>,
     /// Logs a slow handler: `slow(subject, milliseconds)`.
     pub(crate) slow: Py<PyAny>,
+    /// Logs a dialer that was turned away: `refused(error)`.
+    pub(crate) refused: Py<PyAny>,
 }
 
 #[pymethods]
 impl Host {
     #[staticmethod]
-    #[pyo3(signature = (*, current_task, effective_deadline, reschedule, aborted, clock, spawn, resolve, failed, slow))]
+    #[pyo3(signature = (*, current_task, effective_deadline, reschedule, aborted, clock, spawn, resolve, failed, slow, refused))]
     #[expect(
         clippy::too_many_arguments,
         reason = "named in Python: one for each hook"
@@ -57,6 +59,7 @@ impl Host {
         resolve: Py<PyAny>,
         failed: Py<PyAny>,
         slow: Py<PyAny>,
+        refused: Py<PyAny>,
     ) -> Host {
         let unbounded = Mutex::default();
         let kind = Kind::Trio {
@@ -73,11 +76,16 @@ impl Host {
             resolve,
             failed,
             slow,
+            refused,
         }
     }
 
     #[staticmethod]
-    #[pyo3(signature = (*, create_future, wake_flusher, clock, spawn, resolve, failed, slow))]
+    #[pyo3(signature = (*, create_future, wake_flusher, clock, spawn, resolve, failed, slow, refused))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "named in Python: one for each hook"
+    )]
     fn asyncio(
         create_future: Py<PyAny>,
         wake_flusher: Py<PyAny>,
@@ -86,6 +94,7 @@ impl Host {
         resolve: Py<PyAny>,
         failed: Py<PyAny>,
         slow: Py<PyAny>,
+        refused: Py<PyAny>,
     ) -> Host {
         Host {
             kind: Kind::Asyncio {
@@ -97,6 +106,7 @@ impl Host {
             resolve,
             failed,
             slow,
+            refused,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use ztransport_engine::{Failure, NodeKey, PeerInfo, PeerKey, Refusal};
 use ztransport_proto::event::Body;
 use ztransport_proto::fault::Retry;
@@ -223,6 +223,12 @@ impl Link {
     #[getter]
     fn node_id(&self) -> Option<String> {
         self.info(|info| info.node_id.clone())
+    }
+
+    #[getter]
+    fn roles<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let roles = self.info(|info| info.roles.clone());
+        roles.map(|roles| PyTuple::new(py, roles)).transpose()
     }
 
     #[getter]

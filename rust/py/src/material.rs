@@ -19,7 +19,7 @@ pub(crate) struct Material {
 impl Material {
     /// Loads everything; a source is a path as `str` or its content as `bytes`.
     #[new]
-    #[pyo3(signature = (*, certificate_chain, private_key, private_key_password, trust, profile, allowed_identities, node_identities, revocation_lists, client_auth, verify_hostname, require_alpn, cipher_suites, groups))]
+    #[pyo3(signature = (*, certificate_chain, private_key, private_key_password, trust, profile, allowed_identities, node_identities, role_identities, revocation_lists, client_auth, verify_hostname, require_alpn, cipher_suites, groups))]
     #[expect(
         clippy::too_many_arguments,
         reason = "named in Python: one for each choice"
@@ -34,6 +34,7 @@ impl Material {
         profile: &str,
         allowed_identities: Vec<String>,
         node_identities: Vec<(String, String)>,
+        role_identities: Vec<(String, String)>,
         revocation_lists: Vec<Bound<'_, PyAny>>,
         client_auth: &str,
         verify_hostname: bool,
@@ -48,6 +49,7 @@ impl Material {
             profile: profile_named(py, profile)?,
             allowed_identities,
             node_identities,
+            role_identities,
             revocation_lists: revocation_lists
                 .iter()
                 .map(source)

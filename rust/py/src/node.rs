@@ -32,7 +32,7 @@ pub(crate) struct NodeCore {
 #[pymethods]
 impl NodeCore {
     #[new]
-    #[pyo3(signature = (engine, *, cluster, node_id, advertise, limits, material, peer_class, stream_class, handler_budget_ms, expose_errors, accept, dial, protocols, zeebe_compression))]
+    #[pyo3(signature = (engine, *, cluster, node_id, advertise, roles, limits, material, peer_class, stream_class, handler_budget_ms, expose_errors, accept, dial, protocols, zeebe_compression))]
     #[expect(
         clippy::too_many_arguments,
         reason = "named in Python: one for each setting"
@@ -43,6 +43,7 @@ impl NodeCore {
         cluster: String,
         node_id: String,
         advertise: String,
+        roles: Vec<String>,
         limits: &Bound<'_, PyDict>,
         material: Option<&Bound<'_, Material>>,
         peer_class: Py<PyAny>,
@@ -61,6 +62,7 @@ impl NodeCore {
             cluster: cluster.clone(),
             node_id: node_id.clone(),
             advertise,
+            roles,
             limits: protocol,
             tls: material.map(|material| material.get().inner.clone()),
             accept: accept.map(|name| accepted(py, name)).transpose()?,

@@ -150,6 +150,11 @@ pub(crate) fn handle(
             look_up(engine, seed, host, port)
         }
         Notice::Members => cluster::changed(engine, node),
+        Notice::Refused { error } => {
+            let raised = errors::failure(py, &error, Some(Retry::NotStarted));
+            let refused = &engine.get().host(py).refused;
+            refused.call1(py, (raised.into_value(py),)).map(drop)
+        }
         Notice::Drained => drained(engine, node),
         _ => Ok(()),
     }

@@ -141,6 +141,10 @@ pub struct Options {
     /// nodes without an entry, `{node_id}` in a glob for the id. Empty: ids are not compared.
     /// Otherwise a node without an entry is refused, and listeners insist on a certificate.
     pub node_identities: Vec<(String, String)>,
+    /// By role, the glob that one name of the certificate must match whose owner claims the role;
+    /// `*` stands for roles without an entry, `{role}` and `{node_id}` in a glob for what is
+    /// claimed. Empty: roles are not compared, unless node ids are: then nobody has one.
+    pub role_identities: Vec<(String, String)>,
     /// Revocation lists. If there are any, a certificate that none covers is refused.
     pub revocation_lists: Vec<Source>,
     /// What time it is when certificates are judged.
@@ -176,6 +180,7 @@ impl Default for Options {
             profile: Profile::default(),
             allowed_identities: Vec::new(),
             node_identities: Vec::new(),
+            role_identities: Vec::new(),
             revocation_lists: Vec::new(),
             clock: Arc::new(DefaultTimeProvider),
             trust: vec![TrustSource::Chain],

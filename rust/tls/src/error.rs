@@ -122,7 +122,21 @@ impl Error {
         self.told
     }
 
-    fn cause(&self) -> &'static str {
+    /// What happened, in one line and without the remedy.
+    pub fn cause(&self) -> String {
+        let mut cause = match &self.kind {
+            ErrorKind::Configuration { path, reason } => format!("{path}: {reason}"),
+            ErrorKind::PeerAlert(number) => format!("{} with TLS alert {number}", self.what()),
+            _ if self.told => format!("the peer reports by alert: {}", self.what()),
+            _ => self.what().to_owned(),
+        };
+        if !self.detail.is_empty() {
+            cause = format!("{cause} ({})", self.detail);
+        }
+        cause
+    }
+
+    fn what(&self) -> &'static str {
         match &self.kind {
             ErrorKind::UntrustedIssuer => "certificate is not signed by a trusted authority",
             // One alert stands for both ends of the validity (RFC 8446 section 6.2).
@@ -150,7 +164,8 @@ impl Error {
         }
     }
 
-    fn remedy(&self) -> &'static str {
+    /// What can be done about it.
+    pub fn remedy(&self) -> &'static str {
         match &self.kind {
             ErrorKind::UntrustedIssuer => "add the issuing CA to the verifier's trust",
             ErrorKind::CertificateExpired => "renew it or set the clock right",
@@ -201,16 +216,7 @@ impl From<ErrorKind> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            ErrorKind::Configuration { path, reason } => write!(f, "{path}: {reason}")?,
-            ErrorKind::PeerAlert(number) => write!(f, "{} with TLS alert {number}", self.cause())?,
-            _ if self.told => write!(f, "the peer reports by alert: {}", self.cause())?,
-            _ => f.write_str(self.cause())?,
-        }
-        if !self.detail.is_empty() {
-            write!(f, " ({})", self.detail)?;
-        }
-        write!(f, "; {}", self.remedy())
+        write!(f, "{}; {}", self.cause(), self.remedy())
     }
 }
 

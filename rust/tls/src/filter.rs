@@ -230,16 +230,16 @@ impl Filter {
         }
     }
 
-    /// Whether the peer, which has greeted as `node_id`, may call itself that.
+    /// Whether the peer, which has greeted as `node_id` with `roles`, may say so.
     ///
     /// # Errors
     /// [`ErrorKind::IdentityNotAllowed`], with the names its certificate has.
-    pub fn check_claim(&self, node_id: &str) -> Result<(), Error> {
+    pub fn check_claim(&self, node_id: &str, roles: &[String]) -> Result<(), Error> {
         let names = match &self.stage {
             Stage::Open(connection) => presented_names(connection),
             _ => Vec::new(),
         };
-        self.material.claims.check(node_id, &names)
+        self.material.claims.check(node_id, roles, &names)
     }
 
     /// Whether the peer has shown a certificate and proven that it has its key.

@@ -4,10 +4,13 @@ use crate::certificate::{Name, listed};
 use crate::error::{Error, ErrorKind};
 
 const IDENTITIES_OPTION: &str = "allowed_identities";
-const CLAIMS_OPTION: &str = "node_identities";
-/// What stands for a node's id in a pattern, and the key of all nodes that have no entry.
+const NODES_OPTION: &str = "node_identities";
+const ROLES_OPTION: &str = "role_identities";
+/// What stands for a node's id and for a role in a pattern.
 const NODE_ID: &str = "{node_id}";
-const ANY_NODE: &str = "*";
+const ROLE: &str = "{role}";
+/// The key of all nodes, or roles, that have no entry.
+const ANY: &str = "*";
 const SCHEME: &str = "spiffe://";
 /// Longest SPIFFE id, in bytes (SPIFFE-ID section 2.3).
 const ID_BYTES_MAX: usize = 2048;
@@ -58,38 +61,69 @@ impl Allowed {
     }
 }
 
-/// Which name a certificate must have for its owner to be believed a node's id.
+/// Which names a certificate must have for its owner to be believed a node's id and its roles.
 #[derive(Debug)]
-pub(crate) struct Claims(Vec<(String, String)>);
+pub(crate) struct Claims {
+    nodes: Vec<(String, String)>,
+    roles: Vec<(String, String)>,
+}
 
 impl Claims {
-    pub(crate) fn parse(patterns: &[(String, String)]) -> Result<Self, Error> {
-        for (_, pattern) in patterns {
-            Glob::parse_for(pattern, "", CLAIMS_OPTION)?;
+    pub(crate) fn parse(
+        nodes: &[(String, String)],
+        roles: &[(String, String)],
+    ) -> Result<Self, Error> {
+        for (patterns, option) in [(nodes, NODES_OPTION), (roles, ROLES_OPTION)] {
+            for (_, pattern) in patterns {
+                Glob::parse_for(pattern, "", "", option)?;
+            }
         }
-        Ok(Self(patterns.to_vec()))
+        Ok(Self {
+            nodes: nodes.to_vec(),
+            roles: roles.to_vec(),
+        })
     }
 
     /// Whether claims are compared at all.
     pub(crate) fn are_compared(&self) -> bool {
-        !self.0.is_empty()
+        !self.nodes.is_empty() || !self.roles.is_empty()
     }
 
-    /// Errs unless one of `names` is the one that `node_id` must have.
-    pub(crate) fn check(&self, node_id: &str, names: &[Name]) -> Result<(), Error> {
-        let entry = |wanted: &str| self.0.iter().find(|(id, _)| id == wanted);
-        let wanted = entry(node_id).or_else(|| entry(ANY_NODE));
-        let is_proven = wanted.is_some_and(|(_, pattern)| {
-            let glob = Glob::parse_for(pattern, node_id, CLAIMS_OPTION);
+    /// Errs unless `names` hold the one that `node_id` must have, and one for each of `roles`.
+    /// Where only one of the two is asked for, roles are still nobody's who cannot prove them.
+    pub(crate) fn check(
+        &self,
+        node_id: &str,
+        roles: &[String],
+        names: &[Name],
+    ) -> Result<(), Error> {
+        let has = |pattern: &str, role: &str, option: &str| {
+            let glob = Glob::parse_for(pattern, node_id, role, option);
             glob.is_ok_and(|glob| names.iter().any(|name| glob.matches(name)))
-        });
-        if self.are_compared() && !is_proven {
-            let names = listed(names);
-            let detail = format!("it claims to be node {node_id}, its names: {names}");
-            return Err(Error::with_detail(ErrorKind::IdentityNotAllowed, detail));
+        };
+        let is_node = || entry(&self.nodes, node_id).is_some_and(|one| has(one, "", NODES_OPTION));
+        if !self.nodes.is_empty() && !is_node() {
+            return Err(unproven(&format!("to be node {node_id}"), names));
         }
-        Ok(())
+        let is_role = |role: &String| {
+            entry(&self.roles, role).is_some_and(|one| has(one, role, ROLES_OPTION))
+        };
+        match roles.iter().find(|role| !is_role(role)) {
+            Some(role) if self.are_compared() => Err(unproven(&format!("the role {role}"), names)),
+            _ => Ok(()),
+        }
     }
+}
+
+fn entry<'a>(patterns: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
+    let find = |wanted: &str| patterns.iter().find(|(key, _)| key == wanted);
+    let found = find(wanted).or_else(|| find(ANY));
+    found.map(|(_, pattern)| pattern.as_str())
+}
+
+fn unproven(claim: &str, names: &[Name]) -> Error {
+    let detail = format!("it claims {claim}, its names: {}", listed(names));
+    Error::with_detail(ErrorKind::IdentityNotAllowed, detail)
 }
 
 /// A pattern: `*` is any part of a DNS label or of a URI's path segment, `**` anything.
@@ -110,11 +144,11 @@ enum Token {
 
 impl Glob {
     fn parse(pattern: &str) -> Result<Self, Error> {
-        Self::parse_for(pattern, NODE_ID, IDENTITIES_OPTION)
+        Self::parse_for(pattern, NODE_ID, ROLE, IDENTITIES_OPTION)
     }
 
-    /// A pattern in which a node's id may stand; a star in the id is a star and no pattern.
-    fn parse_for(pattern: &str, node_id: &str, option: &str) -> Result<Self, Error> {
+    /// A pattern in which a node's id and a role may stand; a star in them is no pattern.
+    fn parse_for(pattern: &str, node_id: &str, role: &str, option: &str) -> Result<Self, Error> {
         if pattern.is_empty() {
             return Err(Error::configuration(option, "holds an empty pattern"));
         }
@@ -124,19 +158,27 @@ impl Glob {
             false => Token::Byte(byte.to_ascii_lowercase()),
         };
         let mut tokens = Vec::with_capacity(pattern.len());
-        for (count, part) in pattern.split(NODE_ID).enumerate() {
-            if count > 0 {
-                tokens.extend(node_id.bytes().map(literal));
-            }
-            for byte in part.bytes() {
-                match (byte, tokens.last()) {
-                    (b'*', Some(Token::Part | Token::All)) => {
-                        tokens.pop();
-                        tokens.push(Token::All);
-                    }
-                    (b'*', _) => tokens.push(Token::Part),
-                    _ => tokens.push(literal(byte)),
+        let mut rest = pattern.as_bytes();
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            for (placeholder, filled) in [(NODE_ID, node_id), (ROLE, role)] {
+                if let Some(behind) = after.strip_prefix(&placeholder.as_bytes()[1..])
+                    && byte == b'{'
+                {
+                    tokens.extend(filled.bytes().map(literal));
+                    rest = behind;
                 }
+            }
+            if rest.len() < after.len() {
+                continue;
+            }
+            match (byte, tokens.last()) {
+                (b'*', Some(Token::Part | Token::All)) => {
+                    tokens.pop();
+                    tokens.push(Token::All);
+                }
+                (b'*', _) => tokens.push(Token::Part),
+                _ => tokens.push(literal(byte)),
             }
         }
         Ok(Self { is_uri, tokens })
@@ -273,19 +315,44 @@ mod tests {
     #[test]
     fn a_node_id_is_proven_by_the_name_it_must_have() {
         let entry = |id: &str, pattern: &str| (id.to_owned(), pattern.to_owned());
-        let claims = Claims::parse(&[
+        let nodes = [
             entry("special", "odd.example"),
             entry("*", "spiffe://d/{node_id}"),
-        ])
-        .unwrap();
-        let check = |id: &str, name: Name| claims.check(id, &[name]).is_ok();
+        ];
+        let claims = Claims::parse(&nodes, &[]).unwrap();
+        let check = |id: &str, name: Name| claims.check(id, &[], &[name]).is_ok();
         assert!(check("a", uri("spiffe://d/a")) && check("special", dns("odd.example")));
         assert!(!check("a", uri("spiffe://d/b")) && !check("special", uri("spiffe://d/special")));
         assert!(!check("*", uri("spiffe://d/b")) && check("*", uri("spiffe://d/*")));
-        assert!(claims.check("a", &[]).is_err());
-        let nothing = Claims::parse(&[]).unwrap();
-        assert!(nothing.check("a", &[]).is_ok() && !nothing.are_compared());
-        assert!(Claims::parse(&[entry("a", "")]).is_err());
+        assert!(claims.check("a", &[], &[]).is_err());
+        let nothing = Claims::parse(&[], &[]).unwrap();
+        assert!(nothing.check("a", &[], &[]).is_ok() && !nothing.are_compared());
+        assert!(Claims::parse(&[entry("a", "")], &[]).is_err());
+        assert!(Claims::parse(&[], &[entry("a", "")]).is_err());
+    }
+
+    #[test]
+    fn each_role_is_proven_by_a_name_of_its_own() {
+        let entry = |key: &str, pattern: &str| (key.to_owned(), pattern.to_owned());
+        let roles = |roles: &[&str]| roles.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let by_role = [
+            entry("*", "spiffe://d/{role}/{node_id}"),
+            entry("gateway", "gw-*.example"),
+        ];
+        let claims = Claims::parse(&[], &by_role).unwrap();
+        let names = [uri("spiffe://d/broker/a"), dns("gw-1.example")];
+        let check = |id: &str, given: &[&str]| claims.check(id, &roles(given), &names).is_ok();
+        assert!(check("a", &[]) && check("b", &[]));
+        assert!(check("a", &["broker"]) && check("a", &["broker", "gateway"]));
+        assert!(!check("b", &["broker"]) && !check("a", &["broker", "admin"]));
+        // Where node ids are asked for and roles are not, nobody has a role.
+        let claims = Claims::parse(&[entry("*", "**")], &[]).unwrap();
+        let names = [dns("a.example")];
+        assert!(claims.check("a", &[], &names).is_ok());
+        assert!(claims.check("a", &roles(&["broker"]), &names).is_err());
+        // Where nothing is asked for, both are taken as they are claimed.
+        let claims = Claims::parse(&[], &[]).unwrap();
+        assert!(claims.check("a", &roles(&["broker"]), &[]).is_ok());
     }
 
     #[test]

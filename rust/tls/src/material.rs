@@ -76,7 +76,7 @@ impl Material {
             accept_absent_alpn: options.accept_absent_alpn,
             rekey_records: options.rekey_records,
             allowed: Allowed::parse(&options.allowed_identities)?,
-            claims: Claims::parse(&options.node_identities)?,
+            claims: Claims::parse(&options.node_identities, &options.role_identities)?,
             warnings,
         }))
     }

@@ -39,7 +39,7 @@ impl PeerVerifier {
         Ok(Self {
             domain: domain(options, &allowed, own)?,
             trust,
-            client_auth: match allowed.is_restricted() || !options.node_identities.is_empty() {
+            client_auth: match allowed.is_restricted() || asks_for_claims(options) {
                 // Whoever shows nothing is nobody who is named.
                 true => ClientAuth::Required,
                 false => options.client_auth,
@@ -140,6 +140,10 @@ fn domain(
     let reason = "must name peers: without a certificate of one's own there is no trust domain";
     let own = own.ok_or_else(|| Error::configuration("allowed_identities", reason))?;
     spiffe_domain(&own.leaf.names()).map(|domain| Some(domain.to_owned()))
+}
+
+fn asks_for_claims(options: &Options) -> bool {
+    !options.node_identities.is_empty() || !options.role_identities.is_empty()
 }
 
 impl ServerCertVerifier for PeerVerifier {

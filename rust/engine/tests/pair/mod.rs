@@ -51,6 +51,7 @@ impl Side {
             cluster: "test".to_owned(),
             node_id: name.to_owned(),
             advertise: String::new(),
+            roles: Vec::new(),
             limits,
             tls,
             accept: None,

@@ -64,6 +64,7 @@ pub fn dialer() -> Connection {
         cluster: "test".to_owned(),
         node_id: "raw".to_owned(),
         advertise: String::new(),
+        roles: Vec::new(),
         limits: Limits::default(),
     };
     Connection::new(Role::Dialer, Arc::new(settings), Time::ZERO)

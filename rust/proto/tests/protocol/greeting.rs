@@ -164,7 +164,7 @@ fn w_9_unknown_fields_are_skipped_and_the_order_is_not() {
     assert!(decoded(&field(999, b"new")).is_ok());
     let ascending = [
         field(11, &5_000_u32.to_le_bytes()),
-        field(13, b"x"),
+        field(14, b"x"),
         field(999, b""),
     ];
     assert_eq!(
@@ -208,6 +208,48 @@ fn w_9_sizes_at_their_limit() {
         let result = decoded(&field(4, &vec![b'x'; bytes]));
         assert_eq!(result.is_ok(), taken, "an address of {bytes} bytes");
     }
+}
+
+#[test]
+fn w_9_roles_at_their_limit() {
+    for (count, bytes, taken) in [
+        (0, 1, true),
+        (15, 64, true),
+        (16, 64, true),
+        (17, 64, false),
+        (1, 63, true),
+        (1, 65, false),
+        (1, 0, false),
+    ] {
+        let role = [vec![bytes as u8], vec![b'r'; bytes]].concat();
+        let result = decoded(&field(13, &role.repeat(count)));
+        assert_eq!(result.is_ok(), taken, "{count} of {bytes} bytes");
+        let mut settings = (*settings("a", Limits::default())).clone();
+        settings.roles = vec!["r".repeat(bytes); count];
+        if taken {
+            let hello = Hello::decode(&hello::encode(&settings)).unwrap();
+            assert_eq!(hello.roles, settings.roles);
+        }
+        assert_eq!(hello::are_roles(&settings.roles), taken);
+    }
+    assert!(decoded(&field(13, b"\x02r")).is_err() && decoded(&field(13, b"\x01\xff")).is_err());
+}
+
+#[test]
+fn w_10_a_version_is_told_to_the_other_side() {
+    let mut newer = hello_frame(&settings("a", Limits::default()));
+    // The range stands behind the header and the first field's tag and length.
+    newer[20..24].copy_from_slice(&[2, 0, 2, 0]);
+    let mut end = acceptor();
+    let error = end.read(Time::ZERO, &[&PREFACE[..], &newer].concat());
+    assert_eq!(error.unwrap_err().reason(), "bad_version");
+    let mut dialer = End::new(Role::Dialer, settings("a", Limits::default()));
+    let said = end.write(Time::ZERO);
+    let error = dialer.read(Time::ZERO, &said).unwrap_err();
+    assert_eq!(
+        (error.reason(), error.code(), error.is_from_peer()),
+        ("bad_version", FaultCode::VersionRefused, true)
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) fn settings(node_id: &str, limits: Limits) -> Arc<Settings> {
         cluster: "orders".into(),
         node_id: node_id.into(),
         advertise: String::new(),
+        roles: Vec::new(),
         limits,
     })
 }

@@ -63,6 +63,7 @@ fn zt() -> (Door, Settings) {
         cluster: "orders".into(),
         node_id: "node-b".into(),
         advertise: "127.0.0.1:7000".into(),
+        roles: Vec::new(),
         limits: Limits::default(),
     };
     (Door::Zt, settings)
@@ -77,6 +78,7 @@ fn zeebe(advertise: &str) -> (Door, Settings) {
     let settings = Settings {
         cluster: "zeebe-cluster".into(),
         advertise: advertise.into(),
+        roles: Vec::new(),
         limits,
         ..zt().1
     };

@@ -24,6 +24,7 @@ fn settings(limits: Limits) -> Settings {
         cluster: "zeebe-cluster".into(),
         node_id: "node".into(),
         advertise: "b:2".into(),
+        roles: Vec::new(),
         limits,
     }
 }
