@@ -233,3 +233,23 @@ def test_a_zeebe_file_may_say_it(tmp_path: Path, authority: Authority) -> None:
     config = ztransport.zeebe_security(file, environ={}, base_dir=tmp_path)
     assert config is not None
     assert config.dial == "tls"
+
+
+def test_a_zeebe_file_may_bind_node_ids_and_roles(tmp_path: Path, authority: Authority) -> None:
+    authority.issue(NAMES).write(tmp_path, "node")
+    file = tmp_path / "application.yaml"
+    file.write_text(
+        "zeebe.broker.network.security:\n"
+        "  enabled: true\n"
+        "  certificateChainPath: node.chain.pem\n"
+        "  privateKeyPath: node.key.pem\n"
+        "  nodeIdentities: ['*=spiffe://c/{node_id}', Odd=odd.example]\n"
+    )
+    variable = "ZEEBE_BROKER_NETWORK_SECURITY_ROLEIDENTITIES"
+    config = ztransport.zeebe_security(file, environ={variable: "*={role}.c"}, base_dir=tmp_path)
+    assert config is not None
+    assert config.node_identities == {"*": "spiffe://c/{node_id}", "Odd": "odd.example"}
+    assert config.role_identities == {"*": "{role}.c"}
+    config.load()
+    with pytest.raises(ztransport.ConfigurationError, match="NAME=PATTERN"):
+        ztransport.zeebe_security(file, environ={variable: "broker"}, base_dir=tmp_path)

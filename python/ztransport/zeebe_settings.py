@@ -48,6 +48,8 @@ OPTIONS: Final = (
     "allowedIdentities",
     "profile",
     "crlPaths",
+    "nodeIdentities",
+    "roleIdentities",
     "accept",
     "dial",
 )
@@ -94,7 +96,8 @@ def zeebe_security(
     ``ZEEBE_BROKER_NETWORK_SECURITY_CERTIFICATECHAINPATH``, which win. Relative paths are below
     ``base_dir``, by default the working directory. The section may also hold fields of
     `TLSConfig` in camel case: ``privateKeyPassword``, ``trust``, ``clientAuth``,
-    ``verifyHostname``, ``allowedIdentities``, ``profile``, ``crlPaths``, ``accept`` and ``dial``;
+    ``verifyHostname``, ``allowedIdentities``, ``profile``, ``crlPaths``, ``accept``, ``dial``, and
+    ``nodeIdentities`` and ``roleIdentities`` with items such as ``*=spiffe://c/{node_id}``;
     without ``profile`` it is ``"zeebe"``.
 
     Returns none unless ``enabled`` is true. Raises `ConfigurationError` that names the key at
@@ -172,6 +175,8 @@ class _Settings:
             client_auth=self._text("clientAuth") or "none",  # type: ignore[arg-type]
             verify_hostname=self.flag("verifyHostname", default=True),
             allowed_identities=self._items("allowedIdentities"),
+            node_identities=self._pairs("nodeIdentities"),
+            role_identities=self._pairs("roleIdentities"),
             profile=self._text("profile") or "zeebe",  # type: ignore[arg-type]
             crl_paths=tuple(map(self._below_base, self._items("crlPaths"))),
             accept=self._text("accept") or "tls",  # type: ignore[arg-type]
@@ -265,6 +270,12 @@ class _Settings:
             return ()
         parts = value if isinstance(value, list) else str(value).split(",")
         return tuple(text for part in parts if (text := self._filled(key, part).strip()))
+
+    def _pairs(self, key: str) -> dict[str, str]:
+        items = [item.partition("=") for item in self._items(key)]
+        if not all(name and pattern for name, _, pattern in items):
+            raise self._error(key, "holds items of the form NAME=PATTERN")
+        return {name.strip(): pattern.strip() for name, _, pattern in items}
 
     def _text(self, key: str) -> str:
         value = self._value(key)

@@ -20,14 +20,15 @@ impl Engine {
             return Ok(());
         };
         let node_id = &hello.node_id;
-        if !link.filter.is_plain() {
+        if link.filter.is_plain() {
+            check_unproven(&node.settings, node_id)?;
+        } else {
             let checked = link.filter.check_claim(node_id, &hello.roles);
-            return checked.map_err(|error| Failure::tls(&error));
+            checked.map_err(|error| Failure::tls(&error))?;
         }
-        check_unproven(&node.settings, node_id)?;
-        match link.role {
-            Role::Acceptor => self.check_not_held(link, node_id),
-            Role::Dialer => Ok(()),
+        match link.role == Role::Acceptor && !link.filter.is_proven() {
+            true => self.check_not_held(link, node_id),
+            false => Ok(()),
         }
     }
 
@@ -37,15 +38,16 @@ impl Engine {
     fn check_not_held(&self, link: &Link, node_id: &str) -> Result<(), Failure> {
         let holds =
             |other: &Link| is_dialled_in(other, link.node, node_id) && other.filter.is_proven();
-        match self.links.iter().any(|(_, other)| holds(other)) {
-            false => Ok(()),
-            true => Err(not_allowed(
-                format!(
-                    "the peer speaks plaintext and claims to be node {node_id:?}, which is connected with a certificate"
-                ),
-                "let it dial with TLS",
-            )),
+        if !self.links.iter().any(|(_, other)| holds(other)) {
+            return Ok(());
         }
+        let cause = format!(
+            "the peer shows no certificate and claims to be node {node_id:?}, which is connected with one"
+        );
+        Err(not_allowed(
+            cause,
+            "let it dial with TLS and its certificate",
+        ))
     }
 
     /// Tells the peer that its claim is not believed. What was queued for it is not sent.
@@ -76,7 +78,7 @@ impl Engine {
         };
         let until = self.now.after_millis(settings.links.handshake_timeout_ms);
         let displaced =
-            |other: &Link| other.filter.is_plain() && is_dialled_in(other, link.node, node_id);
+            |other: &Link| !other.filter.is_proven() && is_dialled_in(other, link.node, node_id);
         let found = self.links.iter().filter(|(_, other)| displaced(other));
         let found: Vec<usize> = found.map(|(slot, _)| slot).collect();
         for slot in found {

@@ -478,7 +478,7 @@ fn a_listener_is_told_whom_it_refused() {
 #[test]
 fn a_node_id_that_is_proven_is_not_to_be_had_in_plaintext() {
     let cluster = Cluster::new();
-    let mut sides = [
+    let mut sides = vec![
         cluster.permissive(),
         cluster.member("broker", Dialling::Tls),
         side(settings("broker", None)),
@@ -489,6 +489,10 @@ fn a_node_id_that_is_proven_is_not_to_be_had_in_plaintext() {
     let error = dial(&mut sides, 2, &address, Protocol::Zt).unwrap_err();
     assert_eq!(*error.kind(), IDENTITY);
     dial(&mut sides, 3, &address, Protocol::Zt).unwrap();
+    // TLS without a certificate proves no more than plaintext does.
+    sides.push(cluster.stranger("broker"));
+    let error = dial(&mut sides, 4, &address, Protocol::Zt).unwrap_err();
+    assert_eq!(*error.kind(), IDENTITY);
     sides[1].engine.close_peer(proven);
     raw::drive_until_closed(&mut sides, "closed_in_order", 1);
     dial(&mut sides, 2, &address, Protocol::Zt).unwrap();
