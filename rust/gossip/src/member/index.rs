@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 const SHARDS: usize = 256;
 
-/// Slots by hash, in 256 sorted shards. Whoever wants short shards hashes with a secret.
+/// Slots by hash, in 256 sorted shards. Whoever wants short shards hashes with a secret. A shard is
+/// copied when it changes, which is seldom, so that a look-up goes straight to its entries; copies
+/// of an index that have not changed are one, so that thousands of them stay in the caches.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    shards: Vec<Arc<Vec<(u64, u32)>>>,
+    shards: Arc<[Shard]>,
 }
+
+type Shard = Arc<[(u64, u32)]>;
 
 impl Index {
     pub(super) fn new() -> Self {
         Self {
-            shards: vec![Arc::default(); SHARDS],
+            shards: vec![Shard::from([]); SHARDS].into(),
         }
     }
 
@@ -33,14 +37,16 @@ impl Index {
     }
 
     pub(super) fn insert(&mut self, hash: u64, slot: u32) {
-        let shard = Arc::make_mut(&mut self.shards[Self::shard(hash)]);
+        let shard = &mut Arc::make_mut(&mut self.shards)[Self::shard(hash)];
         let at = shard.partition_point(|&entry| entry < (hash, slot));
-        shard.insert(at, (hash, slot));
+        let (before, behind) = shard.split_at(at);
+        *shard = [before, &[(hash, slot)], behind].concat().into();
     }
 
     pub(super) fn remove(&mut self, hash: u64, slot: u32) {
-        let shard = Arc::make_mut(&mut self.shards[Self::shard(hash)]);
-        shard.retain(|&entry| entry != (hash, slot));
+        let shard = &mut Arc::make_mut(&mut self.shards)[Self::shard(hash)];
+        let others = shard.iter().filter(|&&entry| entry != (hash, slot));
+        *shard = others.copied().collect();
     }
 }
 

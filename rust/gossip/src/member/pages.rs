@@ -8,7 +8,7 @@ const PAGE: usize = 64;
 /// that page alone. So thousands of members with the same view can live in one process.
 #[derive(Clone, Debug)]
 pub(super) struct Pages<T> {
-    pages: Vec<Arc<Vec<T>>>,
+    pages: Vec<Arc<[T]>>,
     len: usize,
 }
 
@@ -35,13 +35,12 @@ impl<T: Clone> Pages<T> {
     }
 
     pub(super) fn push(&mut self, value: T) {
-        if self.len.is_multiple_of(PAGE) {
-            self.pages.push(Arc::new(Vec::with_capacity(PAGE)));
-        }
-        if let Some(page) = self.pages.last_mut() {
-            Arc::make_mut(page).push(value);
-            self.len += 1;
-        }
+        let open = !self.len.is_multiple_of(PAGE);
+        let page = if open { self.pages.pop() } else { None };
+        let before = page.iter().flat_map(|page| page.iter().cloned());
+        let page = before.chain([value]).collect();
+        self.pages.push(page);
+        self.len += 1;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {

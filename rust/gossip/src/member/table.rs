@@ -116,15 +116,6 @@ impl Table {
         (mix(sid ^ self.digest_key) >> 56) as usize
     }
 
-    fn fingerprint(&self, record: &Record) -> u64 {
-        if !record.state.is_present() {
-            return 0;
-        }
-        let told = u64::from(record.incarnation) << 8 | record.state as u64;
-        let life = mix(record.sid ^ self.digest_key) ^ record.profile.generation;
-        mix(mix(life) ^ told)
-    }
-
     /// The record in `slot`.
     #[inline]
     #[must_use]
@@ -208,32 +199,41 @@ impl Table {
 
     /// Adds a record's part to the digest and the count, or takes it away.
     fn count(&mut self, record: &Record, add: bool) {
-        let print = self.fingerprint(record);
-        let bucket = self.bucket_of(record.sid);
-        let change = if add { print } else { print.wrapping_neg() };
-        self.digest = self.digest.wrapping_add(change);
-        self.buckets[bucket] = self.buckets[bucket].wrapping_add(change);
+        let print = fingerprint(self.digest_key, record);
         let one = u32::from(record.state.is_present());
-        self.present = if add {
-            self.present + one
+        let (print, one) = if add {
+            (print, one)
         } else {
-            self.present - one
+            (print.wrapping_neg(), one.wrapping_neg())
         };
+        self.shift(record.sid, print, one);
+    }
+
+    /// Changes the digest of an id's bucket and the count of those present.
+    fn shift(&mut self, sid: u64, print: u64, present: u32) {
+        let bucket = self.bucket_of(sid);
+        self.digest = self.digest.wrapping_add(print);
+        self.buckets[bucket] = self.buckets[bucket].wrapping_add(print);
+        self.present = self.present.wrapping_add(present);
     }
 
     /// Changes what is known of the member in `slot`, except its id and name.
     pub fn update(&mut self, slot: u32, change: impl FnOnce(&mut Record)) {
-        let Some(before) = self.get(slot).cloned() else {
+        let place = self.slots.get_mut(slot as usize);
+        let Some(record) = place.and_then(Option::as_mut) else {
             return;
         };
-        let mut after = before.clone();
-        change(&mut after);
-        debug_assert!(after.sid == before.sid && after.profile.name == before.profile.name);
-        self.count(&before, false);
-        self.count(&after, true);
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Some(after);
-        }
+        let key = self.digest_key;
+        let weigh = |record: &Record| {
+            let present = u32::from(record.state.is_present());
+            (fingerprint(key, record), present)
+        };
+        let (sid, before) = (record.sid, weigh(record));
+        change(record);
+        debug_assert!(record.sid == sid, "a life keeps its id");
+        let after = weigh(record);
+        let print = after.0.wrapping_sub(before.0);
+        self.shift(sid, print, after.1.wrapping_sub(before.1));
     }
 
     /// All records with their slots.
@@ -259,6 +259,16 @@ impl Table {
         let start = random.below(slots.into()) as u32;
         (start..slots).chain(0..start).find(check)
     }
+}
+
+/// A record's part of the digest.
+fn fingerprint(digest_key: u64, record: &Record) -> u64 {
+    if !record.state.is_present() {
+        return 0;
+    }
+    let told = u64::from(record.incarnation) << 8 | record.state as u64;
+    let life = mix(record.sid ^ digest_key) ^ record.profile.generation;
+    mix(mix(life) ^ told)
 }
 
 #[cfg(test)]

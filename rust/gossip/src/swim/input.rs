@@ -168,29 +168,41 @@ impl Node {
     }
 
     fn act(&mut self, mut origin: Origin, body: &[u8]) {
-        for message in Messages::new(body).flatten() {
-            if let Message::Part { last, more } = message {
-                origin.hearsay = true;
-                self.on_part(origin, last, more);
-            } else {
-                self.on_message(origin, message);
+        let mut messages = Messages::new(body);
+        loop {
+            // Most are rumours, and most of those are known.
+            while let Some(claim) = messages.next_claim() {
+                self.hear_claim(origin, &claim);
+            }
+            match messages.next() {
+                Some(Ok(Message::Part { last, more })) => {
+                    origin.hearsay = true;
+                    self.on_part(origin, last, more);
+                }
+                Some(Ok(message)) => self.on_message(origin, &message),
+                _ => return,
             }
         }
     }
 
-    fn on_message(&mut self, origin: Origin, message: Message<'_>) {
-        match message {
+    fn on_message(&mut self, origin: Origin, message: &Message<'_>) {
+        match *message {
             Message::Ping { seq, digest } => self.on_ping(origin, seq, digest),
             Message::Ack { seq, digest } => self.on_ack(origin, seq, digest),
             Message::PingReq { seq, target } => self.on_ping_req(origin, seq, target),
             Message::Nack { seq } => self.prober.nack(seq),
-            Message::Alive(description) => self.hear_alive(origin, &description),
+            Message::Alive(ref description) => self.hear_alive(origin, description),
             Message::Digest { half, buckets } => self.on_digest(origin, half, buckets),
             Message::Summaries(summaries) => self.on_summaries(origin, summaries),
             Message::Want(sids) => self.on_want(origin, sids),
-            // Only greetings carry these, and they do not come this way.
-            Message::Part { .. } | Message::Hello { .. } | Message::HelloReply { .. } => {}
-            rumour => self.hear_rumour(origin, rumour),
+            // Rumours were taken as claims, and what only greetings carry does not come this way.
+            Message::Suspect { .. }
+            | Message::Dead { .. }
+            | Message::Left { .. }
+            | Message::Refute { .. }
+            | Message::Part { .. }
+            | Message::Hello { .. }
+            | Message::HelloReply { .. } => {}
         }
     }
 
@@ -201,10 +213,14 @@ impl Node {
 
     /// Sends back to who sent: to its address of record when it is a member.
     pub(super) fn answer(&mut self, origin: Origin, content: Content) {
-        let to = match self.table.find(origin.sid) {
+        let to = self.back_to(origin);
+        self.send(to, content);
+    }
+
+    pub(super) fn back_to(&self, origin: Origin) -> To {
+        match self.table.find(origin.sid) {
             Some(slot) => To::Member(slot, origin.sid),
             None => To::Contact(origin.sid, origin.address),
-        };
-        self.send(to, content);
+        }
     }
 }

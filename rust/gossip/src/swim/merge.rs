@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::member::{Profile, Record, Standing};
 use crate::time::Time;
-use crate::wire::{Description, Message, State};
+use crate::wire::{Claim, Description, Message, State};
 
 use super::Node;
 use super::input::Origin;
+use super::output::{Content, To};
 use super::rumours::{Rank, Rumour};
 
 /// What is told of a member besides its description.
@@ -21,42 +22,23 @@ pub(super) struct Told {
 }
 
 impl Node {
-    pub(super) fn hear_rumour(&mut self, origin: Origin, message: Message<'_>) {
-        let (sid, incarnation, state, by, health) = match message {
-            Message::Suspect {
-                sid,
-                incarnation,
-                accuser,
-                health,
-            } => (sid, incarnation, State::Suspect, accuser, health),
-            Message::Dead {
-                sid,
-                incarnation,
-                reporter,
-            } => (sid, incarnation, State::Dead, reporter, 0),
-            Message::Left { sid, incarnation } => (sid, incarnation, State::Left, 0, 0),
-            Message::Refute {
-                sid,
-                incarnation,
-                version,
-            } => {
-                self.want_newer(origin, sid, version);
-                (sid, incarnation, State::Alive, 0, 0)
-            }
-            _ => return,
-        };
+    #[inline]
+    pub(super) fn hear_claim(&mut self, origin: Origin, claim: &Claim) {
+        if claim.version != 0 {
+            self.want_newer(origin, claim.sid, claim.version);
+        }
         let told = Told {
-            sid,
-            incarnation,
-            state,
-            by,
-            health,
+            sid: claim.sid,
+            incarnation: claim.incarnation,
+            state: claim.state,
+            by: claim.by,
+            health: claim.health,
         };
-        self.hear(origin, told);
+        self.hear(origin, &told);
     }
 
     /// Takes in a state: of ourselves to refute it, of others to keep the greatest.
-    pub(super) fn hear(&mut self, origin: Origin, told: Told) {
+    pub(super) fn hear(&mut self, origin: Origin, told: &Told) {
         if told.sid == self.sid {
             return self.hear_of_self(origin.now, told.incarnation, told.state);
         }
@@ -71,9 +53,9 @@ impl Node {
         let state = soften(record.state, told.state, origin.hearsay);
         let heard = Standing::new(0, told.incarnation, state);
         if heard > known {
-            self.apply(origin, slot, Told { state, ..told }, None);
+            self.apply(origin, slot, Told { state, ..*told }, None);
         } else if heard == known && state == State::Suspect && !origin.hearsay {
-            self.hear_confirmation(origin.now, slot, told);
+            self.hear_confirmation(origin.now, slot, *told);
         }
     }
 
@@ -129,6 +111,7 @@ impl Node {
         if (description.generation, description.sid) <= known {
             return;
         }
+        self.tell_overtaken(slot, description);
         self.reports.before_change(&self.table, slot);
         self.forget_life(slot, known.1);
         self.table
@@ -140,6 +123,20 @@ impl Node {
             told_alive(description),
             true,
         );
+    }
+
+    /// Nothing of an earlier life is taken any more, and no rumour is sent to it: if it lives, and
+    /// somebody took its name, it would not hear of that. So a few of us tell it once.
+    fn tell_overtaken(&mut self, slot: u32, description: &Description<'_>) {
+        let Some(record) = self.table.get(slot) else {
+            return;
+        };
+        let earlier = To::Contact(record.sid, record.profile.address);
+        if record.state.is_present() && self.is_one_of_few() {
+            let mut body = Vec::new();
+            Message::Alive(*description).encode(&mut body);
+            self.send(earlier, Content::Body(body));
+        }
     }
 
     fn hear_of_new(&mut self, origin: Origin, description: &Description<'_>) {

@@ -12,6 +12,7 @@ mod probe;
 mod relay;
 mod rotation;
 mod rumours;
+mod slots;
 mod spread;
 mod statistics;
 mod suspects;

@@ -1,6 +1,6 @@
 //! What is to be sent, and how it becomes bytes.
 
-use crate::limits::{HEADER_BYTES, OUTPUT_DATAGRAMS_MAX, TAG_BYTES};
+use crate::limits::{BUCKETS, ENVELOPE_BYTES, HEADER_BYTES, OUTPUT_DATAGRAMS_MAX, TAG_BYTES};
 use crate::member::{REACH_DATAGRAM, REACH_STREAM, Record};
 use crate::wire::{Address, Kind, Message, State};
 
@@ -9,6 +9,8 @@ use super::rumours::Rumour;
 
 /// Rumours that do not fit, after which a datagram counts as full.
 const MISFITS_MAX: u32 = 4;
+/// Bytes of a digest in a body: type, length, which half, and the halves.
+const DIGEST_BYTES: usize = 1 + 2 + 1 + BUCKETS * 4;
 
 /// How a datagram travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +52,20 @@ pub(super) enum Content {
     PingReq(u32, u64),
     Nack(u32),
     Gossip,
-    Digest,
+    /// The digest of our view, behind our description if the receiver may not know us.
+    Digest(Introduction),
     /// A body that is ready.
     Body(Vec<u8>),
     Hello,
     /// Echo, status, generation, and the epoch of the greeting.
     HelloReply(u64, u8, u64, u8),
+}
+
+/// Whether our description goes along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Introduction {
+    With,
+    Without,
 }
 
 /// One datagram that waits.
@@ -121,6 +131,7 @@ impl Node {
         let receiver = route.transmit.sid;
         self.keyring
             .seal(kind, route.epoch, self.counter, receiver, out);
+        debug_assert!(out.len() <= self.settings.datagram_bytes_max);
         Some(route.transmit)
     }
 
@@ -187,7 +198,7 @@ impl Node {
             Content::PingReq(seq, target) => Message::PingReq { seq, target }.encode(out),
             Content::Nack(seq) => Message::Nack { seq }.encode(out),
             Content::Gossip => {}
-            Content::Digest => return self.write_digest(route, out),
+            Content::Digest(introduction) => return self.write_digest(introduction, out),
             Content::Body(ref body) => return out.extend_from_slice(body),
             Content::Hello => return self.write_hello(route, out),
             Content::HelloReply(echo, status, generation, _) => {
@@ -204,13 +215,31 @@ impl Node {
         }
     }
 
-    /// A digest of the view; whoever does not know us gets to know us first.
-    fn write_digest(&mut self, route: &Route, out: &mut Vec<u8>) {
-        if route.slot.is_none() {
-            let record = self.record();
-            Message::Alive(record.profile.describe(record.incarnation)).encode(out);
+    fn write_digest(&mut self, introduction: Introduction, out: &mut Vec<u8>) {
+        if introduction == Introduction::With {
+            self.write_self(out);
         }
         self.sync.write(&self.table, out);
+    }
+
+    fn write_self(&self, out: &mut Vec<u8>) {
+        let record = self.record();
+        Message::Alive(record.profile.describe(record.incarnation)).encode(out);
+    }
+
+    /// Sends a digest. Whoever does not know us gets to know us first, in the same datagram if our
+    /// description leaves room for it.
+    pub(super) fn send_digest(&mut self, to: To) {
+        if matches!(to, To::Member(..)) {
+            return self.send(to, Content::Digest(Introduction::Without));
+        }
+        let mut description = Vec::new();
+        self.write_self(&mut description);
+        if ENVELOPE_BYTES + description.len() + DIGEST_BYTES <= self.settings.datagram_bytes_max {
+            return self.send(to, Content::Digest(Introduction::With));
+        }
+        self.send(to, Content::Body(description));
+        self.send(to, Content::Digest(Introduction::Without));
     }
 
     fn write_hello(&mut self, route: &Route, out: &mut Vec<u8>) {

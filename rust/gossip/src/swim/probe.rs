@@ -132,10 +132,15 @@ impl Node {
     /// as confirm a suspicion, ask next themselves: so a death is confirmed soon whatever the size
     /// of the cluster, and a living member soon hears what it has to refute.
     pub(super) fn doubt(&mut self, slot: u32) {
-        let askers = u64::from(2 * self.settings.confirmations);
-        if self.random.below(self.table.present().max(1).into()) < askers {
+        if self.is_one_of_few() {
             self.prober.doubted = Some(slot);
         }
+    }
+
+    /// Whether it falls to us, as to about twice as many members as confirm a suspicion.
+    pub(super) fn is_one_of_few(&mut self) -> bool {
+        let few = u64::from(2 * self.settings.confirmations);
+        self.random.below(self.table.present().max(1).into()) < few
     }
 
     /// A doubted member, or the next in this pass over the view; each pass has an order of its own.

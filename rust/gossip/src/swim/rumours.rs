@@ -1,7 +1,8 @@
 //! News that is repeated: what next, and for how long.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use super::slots::BySlot;
 
 /// How much a rumour matters. The order is that of sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,8 +39,8 @@ pub(super) struct Rumour {
 }
 
 /// The order of sending: our own first, then what was sent least, then what matters, then the
-/// newest.
-type Key = (bool, u32, Rank, Reverse<u32>, u32);
+/// newest; packed from the highest bit down, and the slot.
+type Key = (u64, u32);
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -52,20 +53,15 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Rumours {
     order: BTreeSet<Key>,
-    entries: BTreeMap<u32, Entry>,
+    entries: BySlot<Entry>,
     serial: u32,
 }
 
 const fn key(slot: u32, entry: &Entry) -> Key {
-    let rumour = &entry.rumour;
-    let others = !matches!(rumour.rank, Rank::Own);
-    (
-        others,
-        entry.sends,
-        rumour.rank,
-        Reverse(entry.serial),
-        slot,
-    )
+    let rank = entry.rumour.rank;
+    let others = !matches!(rank, Rank::Own) as u64;
+    let order = others << 63 | (entry.sends as u64) << 40 | (rank as u64) << 32;
+    (order | !entry.serial as u64, slot)
 }
 
 impl Rumours {
@@ -97,7 +93,7 @@ impl Rumours {
 
     /// Slots and rumours in the order of sending.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Rumour)> {
-        let slots = self.order.iter().map(|&(_, _, _, _, slot)| slot);
+        let slots = self.order.iter().map(|&(_, slot)| slot);
         slots.filter_map(|slot| self.entries.get(&slot).map(|entry| (slot, entry.rumour)))
     }
 

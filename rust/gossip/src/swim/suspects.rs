@@ -22,7 +22,7 @@ impl Node {
             by: self.sid,
             health: self.health.score() as u8,
         };
-        self.hear(self.own_origin(now), told);
+        self.hear(self.own_origin(now), &told);
     }
 
     fn own_origin(&self, now: Time) -> Origin {
@@ -79,7 +79,7 @@ impl Node {
                 health: 0,
             };
             self.statistics.deaths += 1;
-            self.hear(self.own_origin(now), told);
+            self.hear(self.own_origin(now), &told);
         }
     }
 

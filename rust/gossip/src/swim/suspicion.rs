@@ -1,8 +1,10 @@
 //! How long the suspected have to refute.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::time::Time;
+
+use super::slots::BySlot;
 
 /// Accusers told apart in one suspicion.
 const ACCUSERS_MAX: usize = 5;
@@ -16,7 +18,8 @@ pub(super) struct Suspicion {
     /// Independent accusations that bring the time down to `min`.
     needed: u32,
     confirmed: u32,
-    accusers: Vec<u64>,
+    /// In the order of their accusations; 0 where there is none yet.
+    accusers: [u64; ACCUSERS_MAX],
     deadline: Time,
 }
 
@@ -28,7 +31,7 @@ impl Suspicion {
             max,
             needed,
             confirmed: 0,
-            accusers: vec![accuser],
+            accusers: [accuser, 0, 0, 0, 0],
             deadline: now,
         };
         suspicion.deadline = suspicion.end();
@@ -48,10 +51,13 @@ impl Suspicion {
 
     /// Takes one more accusation; whether it is independent of those before.
     fn confirm(&mut self, accuser: u64, counts: bool) -> bool {
-        if self.accusers.len() >= ACCUSERS_MAX || self.accusers.contains(&accuser) {
+        if self.accusers.contains(&accuser) {
             return false;
         }
-        self.accusers.push(accuser);
+        let Some(place) = self.accusers.iter_mut().find(|place| **place == 0) else {
+            return false;
+        };
+        *place = accuser;
         self.confirmed += u32::from(counts && self.confirmed < self.needed);
         self.deadline = self.end();
         true
@@ -61,7 +67,7 @@ impl Suspicion {
 /// All suspected members by slot, and their deadlines in order.
 #[derive(Debug, Default)]
 pub(super) struct Suspicions {
-    by_slot: BTreeMap<u32, Suspicion>,
+    by_slot: BySlot<Suspicion>,
     deadlines: BTreeSet<(Time, u32)>,
 }
 
@@ -94,7 +100,9 @@ impl Suspicions {
 
     /// Who accused first.
     pub(super) fn accuser(&self, slot: u32) -> Option<u64> {
-        self.by_slot.get(&slot)?.accusers.first().copied()
+        self.by_slot
+            .get(&slot)
+            .map(|suspicion| suspicion.accusers[0])
     }
 
     /// The earliest deadline.

@@ -138,14 +138,15 @@ impl Node {
     fn ask_differences(&mut self, origin: Origin) {
         self.sync.begin(origin.now);
         self.statistics.syncs += 1;
-        self.answer(origin, Content::Digest);
+        let to = self.back_to(origin);
+        self.send_digest(to);
     }
 
     /// Asks a member that is not in the view.
     pub(super) fn ask_contact(&mut self, now: Time, to: To) {
         self.sync.begin(now);
         self.statistics.syncs += 1;
-        self.send(to, Content::Digest);
+        self.send_digest(to);
     }
 
     pub(super) fn on_digest(&mut self, origin: Origin, half: u8, theirs: &[u8; BUCKETS * 4]) {
@@ -211,16 +212,14 @@ impl Node {
             if self.lacks(&summary) {
                 wanted.extend_from_slice(&summary.sid.to_le_bytes());
             }
-            self.hear(
-                origin,
-                Told {
-                    sid: summary.sid,
-                    incarnation: summary.incarnation,
-                    state: summary.state,
-                    by: origin.sid,
-                    health: 0,
-                },
-            );
+            let told = Told {
+                sid: summary.sid,
+                incarnation: summary.incarnation,
+                state: summary.state,
+                by: origin.sid,
+                health: 0,
+            };
+            self.hear(origin, &told);
         }
         self.want(origin, &wanted);
     }

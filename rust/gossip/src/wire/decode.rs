@@ -5,15 +5,13 @@ use crate::limits::{BUCKETS, INCARNATION_MAX};
 use super::code::*;
 use super::cursor::{Reader, SHORT};
 use super::summary::Summaries;
-use super::{Address, Description, Malformed, Message, Properties};
+use super::{Address, Description, Malformed, Message, Properties, State};
 
 impl<'a> Description<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let (sid, generation) = (sid(reader)?, reader.u64()?);
-        let (incarnation, version) = (incarnation(reader)?, incarnation(reader)?);
-        if version > incarnation {
-            return Err(Malformed("a description is newer than its member"));
-        }
+        let incarnation = incarnation(reader)?;
+        let version = version(incarnation, reader)?;
         let [reach, installed, ready] = reader.array()?;
         Ok(Self {
             sid,
@@ -89,6 +87,72 @@ impl<'a> Messages<'a> {
     }
 }
 
+/// What a rumour says of the state of one member. It is small and stays in registers, where a
+/// [`Message`] is copied about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The member.
+    pub sid: u64,
+    /// The incarnation the state belongs to.
+    pub incarnation: u32,
+    /// The state.
+    pub state: State,
+    /// Who accuses or reports, 0 for the member itself.
+    pub by: u64,
+    /// The accuser's own health, 0 for sound.
+    pub health: u8,
+    /// Of a refutation: the incarnation in which its description changed last.
+    pub version: u32,
+}
+
+impl Messages<'_> {
+    /// The next message, if it is a rumour and well formed; otherwise it stays the next.
+    #[inline(always)]
+    pub fn next_claim(&mut self) -> Option<Claim> {
+        let mut reader = self.reader;
+        let state = match reader.u8().ok()? {
+            SUSPECT => State::Suspect,
+            DEAD => State::Dead,
+            LEFT => State::Left,
+            REFUTE => State::Alive,
+            _ => return None,
+        };
+        let length = reader.varint().ok()?;
+        let mut fields = Reader::new(reader.bytes(length as usize).ok()?);
+        let claim = claim(state, &mut fields).ok()?;
+        self.reader = reader;
+        Some(claim)
+    }
+}
+
+/// Inlined, as its result would be put into memory and read back in other pieces, which stalls.
+#[inline(always)]
+fn claim(state: State, fields: &mut Reader<'_>) -> Result<Claim, Malformed> {
+    let mut claim = Claim {
+        sid: sid(fields)?,
+        incarnation: incarnation(fields)?,
+        state,
+        by: 0,
+        health: 0,
+        version: 0,
+    };
+    match state {
+        State::Suspect => (claim.by, claim.health) = (sid(fields)?, fields.u8()?),
+        State::Dead => claim.by = sid(fields)?,
+        State::Left => {}
+        State::Alive => claim.version = version(claim.incarnation, fields)?,
+    }
+    Ok(claim)
+}
+
+#[inline]
+fn version(incarnation: u32, fields: &mut Reader<'_>) -> Result<u32, Malformed> {
+    match self::incarnation(fields)? {
+        version if version <= incarnation => Ok(version),
+        _ => Err(Malformed("a description is newer than its member")),
+    }
+}
+
 impl<'a> Iterator for Messages<'a> {
     type Item = Result<Message<'a>, Malformed>;
 
@@ -112,22 +176,10 @@ impl<'a> Iterator for Messages<'a> {
 fn decode<'a>(code: u8, fields: &mut Reader<'a>) -> Result<Option<Message<'a>>, Malformed> {
     Ok(Some(match code {
         PING | ACK => probe(code, fields)?,
-        SUSPECT => Message::Suspect {
-            sid: sid(fields)?,
-            incarnation: incarnation(fields)?,
-            accuser: sid(fields)?,
-            health: fields.u8()?,
-        },
-        DEAD => Message::Dead {
-            sid: sid(fields)?,
-            incarnation: incarnation(fields)?,
-            reporter: sid(fields)?,
-        },
-        LEFT => Message::Left {
-            sid: sid(fields)?,
-            incarnation: incarnation(fields)?,
-        },
-        REFUTE => refute(fields)?,
+        SUSPECT => claim(State::Suspect, fields)?.into(),
+        DEAD => claim(State::Dead, fields)?.into(),
+        LEFT => claim(State::Left, fields)?.into(),
+        REFUTE => claim(State::Alive, fields)?.into(),
         ALIVE => Message::Alive(Description::decode(fields)?),
         _ => return decode_rare(code, fields),
     }))
@@ -141,16 +193,30 @@ fn probe<'a>(code: u8, fields: &mut Reader<'a>) -> Result<Message<'a>, Malformed
     })
 }
 
-fn refute<'a>(fields: &mut Reader<'a>) -> Result<Message<'a>, Malformed> {
-    let (sid, incarnation, version) = (sid(fields)?, incarnation(fields)?, incarnation(fields)?);
-    if version > incarnation {
-        return Err(Malformed("a description is newer than its member"));
+impl From<Claim> for Message<'_> {
+    #[inline]
+    fn from(claim: Claim) -> Self {
+        let (sid, incarnation) = (claim.sid, claim.incarnation);
+        match claim.state {
+            State::Suspect => Self::Suspect {
+                sid,
+                incarnation,
+                accuser: claim.by,
+                health: claim.health,
+            },
+            State::Dead => Self::Dead {
+                sid,
+                incarnation,
+                reporter: claim.by,
+            },
+            State::Left => Self::Left { sid, incarnation },
+            State::Alive => Self::Refute {
+                sid,
+                incarnation,
+                version: claim.version,
+            },
+        }
     }
-    Ok(Message::Refute {
-        sid,
-        incarnation,
-        version,
-    })
 }
 
 fn decode_rare<'a>(code: u8, fields: &mut Reader<'a>) -> Result<Option<Message<'a>>, Malformed> {

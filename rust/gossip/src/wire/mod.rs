@@ -12,7 +12,7 @@ mod properties;
 mod summary;
 
 pub use address::Address;
-pub use decode::{Messages, validate};
+pub use decode::{Claim, Messages, validate};
 pub use header::{Header, Kind};
 pub use message::{Description, Message, State};
 pub use properties::{Pairs, Properties};
