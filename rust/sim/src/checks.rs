@@ -172,37 +172,41 @@ pub fn same_views(snapshots: &[Snapshot]) -> Result<(), Fault> {
 /// Watches a whole world, step by step.
 #[derive(Default)]
 pub struct Watch {
-    before: BTreeMap<u32, Snapshot>,
+    /// By host: which life of its process, and the last that it held of every name since.
+    held: BTreeMap<u32, (u64, Snapshot)>,
     reached: BTreeMap<u64, u32>,
 }
 
 impl Watch {
-    /// Checks every rule about the host at which something happened.
+    /// Checks every rule about the host at which something happened, if it runs.
     ///
     /// # Errors
     /// The broken rule, with the seed that replays it.
     pub fn look(&mut self, world: &World, host: u32) -> Result<(), Fault> {
         let node = &world.hosts[host as usize].node;
+        if !world.hosts[host as usize].up {
+            return Ok(());
+        }
         let incarnation = self.reached.entry(node.sid()).or_default();
         *incarnation = (*incarnation).max(node.incarnation());
-        let now = Snapshot::of(node);
-        let result = self.judge(host, &now);
-        self.before.insert(host, now);
-        result.map_err(|fault| format!("seed {}, host {host}: {fault}", world.seed()))
+        let life = world.hosts[host as usize].life();
+        self.judge(host, life, Snapshot::of(node))
+            .map_err(|fault| format!("seed {}, host {host}: {fault}", world.seed()))
     }
 
-    fn judge(&self, host: u32, now: &Snapshot) -> Result<(), Fault> {
-        alive_to_itself(now)?;
-        bounded(now)?;
-        nothing_invented(now, &self.reached)?;
-        match self
-            .before
-            .get(&host)
-            .filter(|before| before.own == now.own)
-        {
-            Some(before) => never_back(before, now),
-            None => Ok(()),
+    fn judge(&mut self, host: u32, life: u64, now: Snapshot) -> Result<(), Fault> {
+        alive_to_itself(&now)?;
+        bounded(&now)?;
+        nothing_invented(&now, &self.reached)?;
+        match self.held.get_mut(&host) {
+            Some((same, held)) if *same == life => {
+                never_back(held, &now)?;
+                // What was forgotten stays here, so that it cannot come back as less.
+                held.names.extend(now.names);
+            }
+            _ => drop(self.held.insert(host, (life, now))),
         }
+        Ok(())
     }
 
     /// Learns the members of a world that was formed at once.
@@ -217,6 +221,8 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::Protection;
+    use ztransport_gossip::Settings;
 
     fn holding(generation: u64, incarnation: u32, state: State) -> Holding {
         Holding {
@@ -287,6 +293,52 @@ mod tests {
         assert!(bounded(&view).is_err());
         (view.rumours, view.members_max) = (0, 0);
         assert!(bounded(&view).is_err());
+    }
+
+    #[test]
+    fn a_watch_finds_what_goes_back_and_names_the_seed() {
+        let mut world = World::formed(3, 77, &Settings::default(), Protection::Modelled);
+        let mut watch = Watch::default();
+        watch.meet(&world);
+        assert_eq!(watch.look(&world, 1), Ok(()));
+        let held = &mut watch.held.get_mut(&1).unwrap().1;
+        held.names.get_mut("member-00002").unwrap().incarnation = 4;
+        let fault = watch.look(&world, 1).unwrap_err();
+        assert!(
+            fault.starts_with("seed 77, host 1: member-00002 went back"),
+            "{fault}"
+        );
+        world.restart(1, &[]);
+        assert_eq!(
+            watch.look(&world, 1),
+            Ok(()),
+            "a process that started again knows nothing"
+        );
+    }
+
+    #[test]
+    fn a_watch_remembers_what_a_member_forgot() {
+        let mut watch = Watch {
+            reached: [(1, 0), (11, 9)].into(),
+            ..Watch::default()
+        };
+        let mut see = |held: Option<Holding>| {
+            let own = Holding {
+                sid: 1,
+                ..holding(1, 0, State::Alive)
+            };
+            let mut now = Snapshot {
+                own: 1,
+                members_max: 2,
+                ..Snapshot::default()
+            };
+            now.names.insert("own".to_owned(), own);
+            now.names.extend(held.map(|held| ("x".to_owned(), held)));
+            watch.judge(0, 1, now)
+        };
+        assert_eq!(see(Some(holding(1, 3, State::Dead))), Ok(()));
+        assert_eq!(see(None), Ok(()));
+        assert!(see(Some(holding(1, 3, State::Alive))).is_err());
     }
 
     #[test]

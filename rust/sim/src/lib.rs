@@ -5,10 +5,12 @@
 //! of that code; what is published comes from [`experiments`].
 #![forbid(unsafe_code)]
 
-// The order of imports, total: network, world, checks, experiments.
+// The order of imports, total: network, host, world, checks, storm, experiments.
 pub mod checks;
 pub mod experiments;
+pub mod host;
 pub mod network;
+pub mod storm;
 pub mod world;
 
 pub use network::Network;

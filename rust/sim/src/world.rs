@@ -6,67 +6,20 @@ use std::sync::Arc;
 
 use ztransport_gossip::member::{Profile, REACH_DATAGRAM, REACH_STREAM, Record, Table};
 use ztransport_gossip::random::{Random, mix};
-use ztransport_gossip::seal::{Cipher, Label, Sealing};
+use ztransport_gossip::seal::Label;
 use ztransport_gossip::wire::{Address, State};
-use ztransport_gossip::{Event, Identity, Node, Settings, Time, Transmit, Via};
+use ztransport_gossip::{Identity, Node, Settings, Time, Transmit, Via};
 
+use crate::host::host_at;
 use crate::network::{Network, happens};
 
-/// The name of every simulated cluster.
-pub const CLUSTER: &str = "simulated";
+pub use crate::host::{CLUSTER, Heard, Host, Protection, address};
 
 /// What happens at a time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Occurrence {
     Arrival { to: u32, from: u32, bytes: Vec<u8> },
     Timer { host: u32 },
-}
-
-/// One process of the cluster.
-pub struct Host {
-    /// The member; the last one after a crash.
-    pub node: Node,
-    /// Whether it runs.
-    pub up: bool,
-    /// When it goes on, while it is paused.
-    pub paused_until: Option<Time>,
-    /// How late it reads, least and most, in nanoseconds.
-    pub starved: Option<(u64, u64)>,
-    held: Vec<(u32, Vec<u8>)>,
-    armed: Option<Time>,
-    life: u64,
-}
-
-/// An event of one member, at a time.
-pub struct Heard {
-    /// Which host.
-    pub host: u32,
-    /// What its member says.
-    pub event: Event,
-}
-
-/// What to protect datagrams with. Large worlds model it by its length alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protection {
-    /// In the clear, as long as sealed.
-    Modelled,
-    /// Really sealed.
-    Sealed,
-}
-
-impl Protection {
-    /// The sealing that stands for it, under the one key of all simulated clusters.
-    #[must_use]
-    pub fn sealing(self) -> Sealing {
-        match self {
-            Self::Modelled => Sealing::None,
-            Self::Sealed => Sealing::ClusterKey {
-                epoch: 0,
-                key: [7; 32],
-                cipher: Cipher::default(),
-            },
-        }
-    }
 }
 
 /// A cluster, its network and its clock.
@@ -86,18 +39,6 @@ pub struct World {
     trace: u64,
     arrivals: u64,
     buffer: Vec<u8>,
-}
-
-/// The address of a host.
-#[must_use]
-pub fn address(host: u32) -> Address {
-    let [_, a, b, c] = host.to_be_bytes();
-    Address::v4([10, a, b, c], 1)
-}
-
-fn host_at(address: Address) -> u32 {
-    let [_, a, b, c] = address.v4_octets().unwrap_or_default();
-    u32::from_be_bytes([0, a, b, c])
 }
 
 impl World {
@@ -213,7 +154,8 @@ impl World {
         let mut node = self.new_node(host, life, None);
         node.join(self.now, seeds).expect("few seeds, and not left");
         let place = &mut self.hosts[host as usize];
-        (place.node, place.life, place.up, place.armed) = (node, life, true, None);
+        (place.node, place.life, place.up) = (node, life, true);
+        (place.armed, place.paused_until) = (None, None);
         place.held.clear();
         self.settle(host);
     }
@@ -223,6 +165,13 @@ impl World {
         self.hosts[host as usize].paused_until = Some(until);
         self.hosts[host as usize].armed = None;
         self.arm(host, until);
+    }
+
+    /// Lets a host go on that is held still, at this moment.
+    pub fn resume(&mut self, host: u32) {
+        if self.hosts[host as usize].paused_until.is_some() {
+            self.pause(host, self.now);
+        }
     }
 
     /// Does something with a member and then sends what it has to say.

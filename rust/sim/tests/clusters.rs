@@ -1,9 +1,10 @@
 //! Clusters in single situations: rotation, standstill, anti-entropy, probing.
 
-use ztransport_gossip::wire::State;
-use ztransport_gossip::{Happened, Misuse, Settings, Time};
+use ztransport_gossip::seal::{Cipher, Keyring, Label, Sealing};
+use ztransport_gossip::wire::{Kind, Message, State};
+use ztransport_gossip::{Drop, Happened, Misuse, Settings, Time};
 use ztransport_sim::World;
-use ztransport_sim::world::{Protection, address};
+use ztransport_sim::world::{CLUSTER, Host, Protection, address};
 
 fn seconds(count: u64) -> Time {
     Time::ZERO.after_millis(count * 1_000)
@@ -68,6 +69,119 @@ fn g_61_u8_a_laggard_is_named_and_not_cut_off() {
         .unwrap();
     assert!(failures(&mut world, 90).is_empty());
     assert!(world.hosts.iter().all(|host| !host.node.rotation().runs));
+}
+
+/// Newest and oldest key of a member.
+fn keys(world: &World, host: usize) -> (u8, u8) {
+    let rotation = world.hosts[host].node.rotation();
+    (rotation.epoch, rotation.epoch - u8::from(rotation.runs))
+}
+
+/// Two members of which one has no key of the other.
+fn strangers_by_key(keys: &[(u8, u8)]) -> Option<(usize, usize)> {
+    let oldest = (0..keys.len()).max_by_key(|&host| keys[host].1)?;
+    let newest = (0..keys.len()).min_by_key(|&host| keys[host].0)?;
+    (keys[newest].0 < keys[oldest].1).then_some((newest, oldest))
+}
+
+#[test]
+fn two_members_without_a_common_key_are_found() {
+    assert_eq!(strangers_by_key(&[(1, 0), (0, 0), (1, 0)]), None);
+    assert_eq!(strangers_by_key(&[(1, 1), (1, 0), (0, 0)]), Some((2, 0)));
+}
+
+#[test]
+fn g_60_u8_never_are_two_members_without_a_common_key() {
+    for seed in 1..=5 {
+        let mut world = sealed(12, seed);
+        world.network.loss = 0.1;
+        let mut times: Vec<(Time, u32)> = (0..12)
+            .map(|host| (seconds(1).after_millis(world.below(8_000)), host))
+            .collect();
+        times.sort();
+        world.pause(times[3].1, seconds(7));
+        for (at, host) in times.into_iter().chain([(seconds(60), 0)]) {
+            while world.step(at, &mut |_, _| {}).is_some() {
+                let keys: Vec<(u8, u8)> = (0..12).map(|host| keys(&world, host)).collect();
+                assert_eq!(strangers_by_key(&keys), None, "seed {seed}: {keys:?}");
+            }
+            world.now = at;
+            if at < seconds(60) {
+                world
+                    .with(host, |node, now| node.install_key(now, 1, &[8; 32]))
+                    .unwrap();
+            }
+        }
+        assert!(
+            (0..12).all(|host| keys(&world, host) == (1, 1)),
+            "seed {seed}"
+        );
+    }
+}
+
+/// Datagrams of the right shape under a wrong key, in the name of members and of strangers.
+#[test]
+fn g_8_u2_a_flood_of_forgeries_buries_nobody() {
+    let mut world = sealed(10, 8);
+    let sids: Vec<u64> = world.hosts.iter().map(|host| host.node.sid()).collect();
+    let forged = Sealing::ClusterKey {
+        epoch: 0,
+        key: [9; 32],
+        cipher: Cipher::default(),
+    };
+    let mut failed = Vec::new();
+    for milli in 1..5_000 {
+        let claimed = [sids[milli as usize % 10], milli << 20];
+        for (host, &receiver) in (0..).zip(&sids) {
+            for sid in claimed.into_iter().filter(|&sid| sid != receiver) {
+                let ring = Keyring::new(Label::of(CLUSTER), &forged, sid);
+                let mut bytes = vec![0; 18 + 15];
+                ring.seal(Kind::Sealed, 0, milli, receiver, &mut bytes);
+                world.with(host, |node, now| {
+                    node.handle_datagram(now, address(77), &mut bytes)
+                        .unwrap_err()
+                });
+            }
+        }
+        world.run(Time::ZERO.after_millis(milli), |_, heard| {
+            failed.push(heard.event.happened);
+        });
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+    let forged = |host: &Host| host.node.statistics().dropped_for(Drop::Forged);
+    assert!(world.hosts.iter().all(|host| forged(host) > 4_000));
+}
+
+#[test]
+fn g_32_u6_a_death_that_was_forged_is_refuted_within_a_period() {
+    let mut world = World::formed(20, 4, &Settings::default(), Protection::Sealed);
+    let (victim, liar) = (world.hosts[5].node.sid(), world.hosts[6].node.sid());
+    let ring = Keyring::new(Label::of(CLUSTER), &Protection::Sealed.sealing(), liar);
+    world.run(seconds(2), |_, _| {});
+    for host in (0..20).filter(|&host| host != 5 && host != 6) {
+        let mut bytes = vec![0; 18];
+        Message::Dead {
+            sid: victim,
+            incarnation: 0,
+            reporter: liar,
+        }
+        .encode(&mut bytes);
+        let receiver = world.hosts[host as usize].node.sid();
+        ring.seal(Kind::Sealed, 0, 1 << 40, receiver, &mut bytes);
+        world
+            .with(host, |node, now| {
+                node.handle_datagram(now, address(6), &mut bytes)
+            })
+            .unwrap();
+    }
+    assert_eq!(
+        world.hosts[0].node.view().present(),
+        19,
+        "the lie is believed"
+    );
+    world.run(seconds(3), |_, _| {});
+    let present = world.hosts.iter().map(|host| host.node.view().present());
+    assert_eq!(present.collect::<Vec<u32>>(), vec![20; 20]);
 }
 
 #[test]

@@ -1,86 +1,164 @@
-//! What the codec, the seal and the door cost on this machine.
+//! What the codec, the seal and the door cost on this machine, for one full datagram of suspicions.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use ztransport_gossip::limits::{DATAGRAM_BYTES_MIN, ENVELOPE_BYTES, HEADER_BYTES};
 use ztransport_gossip::seal::{Keyring, Label};
 use ztransport_gossip::wire::{Header, Kind, Message, validate};
 use ztransport_gossip::{Node, Settings, Time};
 
-use super::{Options, summary};
+use super::{Options, quantile, summary};
 use crate::world::{CLUSTER, Protection, World, address};
 
 /// Operations in one timed batch.
 const BATCH: usize = 100;
+/// Time between two datagrams at the door: so long that strangers are always looked at.
+const PAUSE_MS: u64 = 1;
 
-/// Nanoseconds of one operation, over `runs` batches; what a batch works on is made beforehand.
-fn time<T>(runs: u32, mut prepare: impl FnMut() -> Vec<T>, mut act: impl FnMut(T)) -> Value {
-    let mut nanos = Vec::new();
-    for _ in 0..runs.max(1) {
-        let work = prepare();
-        let count = work.len() as f64;
-        let begun = Instant::now();
-        work.into_iter().for_each(&mut act);
-        nanos.push(begun.elapsed().as_nanos() as f64 / count);
-    }
-    summary(nanos)
-}
-
-/// A sender and a receiver of one cluster of 100, and a full datagram of suspicions.
+/// A sender and a receiver of one cluster, and the ids of the members that are suspected.
 struct Bench {
     receiver: Node,
     sender: Keyring,
     sid: u64,
+    suspects: Vec<u64>,
+    /// The incarnation in which they are suspected.
+    incarnation: u32,
     counter: u64,
-    body: Vec<u8>,
-    rumours: usize,
+    now: Time,
+    runs: u32,
 }
 
-fn suspicions(world: &World) -> (Vec<u8>, usize) {
-    let mut body = Vec::new();
-    let accuser = world.hosts[1].node.sid();
-    let room = DATAGRAM_BYTES_MIN - ENVELOPE_BYTES;
-    let mut count = 0;
-    for host in &world.hosts[2..] {
-        let end = body.len();
-        let (sid, incarnation) = (host.node.sid(), 0);
-        Message::Suspect {
-            sid,
-            incarnation,
-            accuser,
-            health: 0,
-        }
-        .encode(&mut body);
-        if body.len() > room {
-            body.truncate(end);
-            break;
-        }
-        count += 1;
+/// Nanoseconds of one operation, in each of many batches.
+struct Nanos(Vec<f64>);
+
+impl Nanos {
+    fn median(&self) -> f64 {
+        quantile(&mut self.0.clone(), 0.5).unwrap_or_default()
     }
-    (body, count)
+}
+
+pub(super) fn run(options: &Options) -> Result<Value, String> {
+    let mut bench = Bench::new(options);
+    let rumours = bench.suspects.len();
+    let mut costs = vec![
+        ("encode_ping", bench.encode_ping()),
+        ("encode", bench.encode()),
+        ("validate", bench.validate()),
+        ("seal", bench.seal()),
+        ("open", bench.open()),
+        ("open_and_merge_new", bench.merge_new()),
+        ("open_and_merge_known", bench.merge_known()),
+    ];
+    // What the suspicions made the member say is no reply to what comes now.
+    bench.drain();
+    costs.extend([
+        ("drop_bad_header", bench.door(|datagram| datagram[0] ^= 1)),
+        (
+            "drop_forged_member",
+            bench.door(|datagram| datagram[40] ^= 1),
+        ),
+        (
+            "drop_forged_stranger",
+            bench.door(|datagram| datagram[5] ^= 1),
+        ),
+        ("drop_replay", bench.replay()),
+    ]);
+    let replies = bench.drain();
+    let mut results = Map::new();
+    results.insert("unit".to_owned(), json!("ns for one datagram"));
+    results.insert("datagram_bytes".to_owned(), json!(bench.sealed().len()));
+    results.insert("suspicions_in_a_datagram".to_owned(), json!(rumours));
+    results.insert("members".to_owned(), json!(options.nodes));
+    results.insert("replies_to_dropped".to_owned(), json!(replies));
+    results.insert(
+        "ns_per_rumour".to_owned(),
+        per_rumour(&costs, rumours as f64),
+    );
+    for (name, nanos) in costs {
+        results.insert(name.to_owned(), summary(nanos.0));
+    }
+    Ok(Value::Object(results))
+}
+
+/// Medians divided by the rumours in a datagram; merging is what remains without opening.
+fn per_rumour(costs: &[(&str, Nanos)], rumours: f64) -> Value {
+    let median = |name: &str| {
+        let found = costs.iter().find(|(known, _)| *known == name);
+        found.map_or(0.0, |(_, nanos)| nanos.median())
+    };
+    json!({
+        "encode": median("encode") / rumours,
+        "validate": median("validate") / rumours,
+        "merge_known": (median("open_and_merge_known") - median("open")) / rumours,
+        "merge_new": (median("open_and_merge_new") - median("open")) / rumours,
+    })
+}
+
+/// The first of `members` whose suspicions fill one datagram.
+fn suspects(members: &[u64]) -> Vec<u64> {
+    let room = DATAGRAM_BYTES_MIN - ENVELOPE_BYTES;
+    let mut body = Vec::new();
+    let fits = members.iter().take_while(|&&sid| {
+        suspect(sid, 1, 1).encode(&mut body);
+        body.len() <= room
+    });
+    fits.copied().collect()
+}
+
+const fn suspect(sid: u64, incarnation: u32, accuser: u64) -> Message<'static> {
+    Message::Suspect {
+        sid,
+        incarnation,
+        accuser,
+        health: 0,
+    }
 }
 
 impl Bench {
-    fn new() -> Self {
-        let mut world = World::formed(100, 1, &Settings::default(), Protection::Sealed);
-        let (body, rumours) = suspicions(&world);
-        let sid = world.hosts[1].node.sid();
-        let sealing = Protection::Sealed.sealing();
+    fn new(options: &Options) -> Self {
+        let settings = Settings::default();
+        let mut world = World::formed(options.nodes, options.seed, &settings, Protection::Sealed);
+        let sids: Vec<u64> = world.hosts.iter().map(|host| host.node.sid()).collect();
+        let sid = sids[1];
         Self {
-            sender: Keyring::new(Label::of(CLUSTER), &sealing, sid),
             receiver: world.hosts.swap_remove(0).node,
+            sender: Keyring::new(Label::of(CLUSTER), &Protection::Sealed.sealing(), sid),
             sid,
+            suspects: suspects(&sids[2..]),
+            incarnation: 1,
             counter: 0,
-            body,
-            rumours,
+            now: Time::ZERO,
+            runs: options.runs.max(1),
+        }
+    }
+
+    /// Times batches of `act`, which works on what was made beforehand.
+    fn time<T>(
+        &mut self,
+        mut prepare: impl FnMut(&mut Self) -> Vec<T>,
+        mut act: impl FnMut(&mut Self, &mut T),
+    ) -> Nanos {
+        let mut nanos = Vec::new();
+        for _ in 0..self.runs {
+            let mut work = prepare(self);
+            let begun = Instant::now();
+            work.iter_mut().for_each(|one| act(self, one));
+            nanos.push(begun.elapsed().as_nanos() as f64 / work.len() as f64);
+        }
+        Nanos(nanos)
+    }
+
+    fn body(&self, out: &mut Vec<u8>) {
+        for &sid in &self.suspects {
+            black_box(suspect(sid, self.incarnation, self.sid)).encode(out);
         }
     }
 
     fn sealed(&mut self) -> Vec<u8> {
         let mut out = vec![0; HEADER_BYTES];
-        out.extend_from_slice(&self.body);
+        self.body(&mut out);
         self.counter += 1;
         let receiver = self.receiver.sid();
         self.sender
@@ -88,132 +166,108 @@ impl Bench {
         out
     }
 
+    /// Full datagrams, changed before they come to the door.
     fn batch(&mut self, change: impl Fn(&mut Vec<u8>)) -> Vec<Vec<u8>> {
         let mut all: Vec<Vec<u8>> = (0..BATCH).map(|_| self.sealed()).collect();
         all.iter_mut().for_each(change);
         all
     }
 
-    /// Time for the door to take or drop each datagram.
-    fn door(&mut self, runs: u32, change: impl Fn(&mut Vec<u8>)) -> Value {
-        let mut nanos = Vec::new();
-        for _ in 0..runs.max(1) {
-            let mut work = self.batch(&change);
-            let begun = Instant::now();
-            for datagram in &mut work {
-                // Dropping is what some of these are for.
-                let _ = self
-                    .receiver
-                    .handle_datagram(Time::ZERO, address(1), datagram);
-            }
-            nanos.push(begun.elapsed().as_nanos() as f64 / BATCH as f64);
-        }
-        summary(nanos)
+    fn take(&mut self, datagram: &mut [u8]) {
+        self.now = self.now.after_millis(PAUSE_MS);
+        // Dropping is what some of these are for.
+        let _ = self
+            .receiver
+            .handle_datagram(self.now, address(1), black_box(datagram));
     }
-}
 
-pub(super) fn run(options: &Options) -> Result<Value, String> {
-    let mut bench = Bench::new();
-    let runs = options.runs;
-    let ping = Message::Ping { seq: 1, digest: 2 };
-    let mut out = Vec::with_capacity(2_048);
-    let encode_ping = time(
-        runs,
-        || vec![(); 50 * BATCH],
-        |()| {
-            out.clear();
-            black_box(&ping).encode(&mut out);
-        },
-    );
-    let suspect = Message::Suspect {
-        sid: bench.sid,
-        incarnation: 1,
-        accuser: 2,
-        health: 0,
-    };
-    let encode_full = time(
-        runs,
-        || vec![(); BATCH],
-        |()| {
-            out.clear();
-            (0..58).for_each(|_| black_box(&suspect).encode(&mut out));
-        },
-    );
-    let body = bench.body.clone();
-    let validate_full = time(
-        runs,
-        || vec![(); BATCH],
-        |()| {
-            let _ = black_box(validate(black_box(&body)));
-        },
-    );
-    let bytes = bench.sealed().len();
-    Ok(json!({
-        "unit": "ns for one datagram",
-        "datagram_bytes": bytes,
-        "suspicions_in_a_datagram": bench.rumours,
-        "encode_ping": encode_ping,
-        "encode_58_suspicions": encode_full,
-        "validate_full": validate_full,
-        "seal_full": seal(&mut bench, runs),
-        "open_full": open(&mut bench, runs),
-        "take_full_known": known(&mut bench, runs),
-        "drop_bad_header": bench.door(runs, |datagram| datagram[0] ^= 1),
-        "drop_forged_member": bench.door(runs, |datagram| datagram[40] ^= 1),
-        "drop_forged_stranger": bench.door(runs, |datagram| datagram[5] ^= 1),
-        "drop_replay": replay(&mut bench, runs),
-        "replies": bench.replies(),
-    }))
-}
+    fn door(&mut self, change: impl Fn(&mut Vec<u8>)) -> Nanos {
+        self.time(|bench| bench.batch(&change), |bench, one| bench.take(one))
+    }
 
-impl Bench {
-    fn replies(&mut self) -> usize {
+    /// How many datagrams the receiver wants to send.
+    fn drain(&mut self) -> usize {
         let mut out = Vec::new();
-        // What the suspicions themselves made the member say is no reply to any of these.
         std::iter::from_fn(|| self.receiver.poll_transmit(&mut out)).count()
     }
-}
 
-fn seal(bench: &mut Bench, runs: u32) -> Value {
-    let (sender, receiver, body) = (&bench.sender, bench.receiver.sid(), &bench.body);
-    let mut counter = 1 << 40;
-    let mut out = Vec::with_capacity(2_048);
-    time(
-        runs,
-        || vec![(); BATCH],
-        |()| {
+    fn encode_ping(&mut self) -> Nanos {
+        let ping = Message::Ping { seq: 1, digest: 2 };
+        let mut out = Vec::with_capacity(DATAGRAM_BYTES_MIN);
+        let encode = |_: &mut Self, (): &mut ()| {
             out.clear();
-            out.resize(HEADER_BYTES, 0);
-            out.extend_from_slice(body);
-            counter += 1;
-            sender.seal(Kind::Sealed, 0, counter, receiver, &mut out);
+            black_box(&ping).encode(&mut out);
             black_box(&out);
-        },
-    )
-}
+        };
+        self.time(|_| vec![(); 50 * BATCH], encode)
+    }
 
-fn open(bench: &mut Bench, runs: u32) -> Value {
-    let sealing = Protection::Sealed.sealing();
-    let ring = Keyring::new(Label::of(CLUSTER), &sealing, 1);
-    let key = ring.sender_key(0, bench.sid);
-    let receiver = bench.receiver.sid();
-    let prepare = || bench.batch(|_| {});
-    time(runs, prepare, |mut datagram| {
-        let header = Header::decode(&datagram);
-        let opened =
-            header.and_then(|header| ring.open(key.as_ref(), &header, receiver, &mut datagram));
-        assert!(black_box(opened).is_some());
-    })
-}
+    fn encode(&mut self) -> Nanos {
+        let mut out = Vec::with_capacity(DATAGRAM_BYTES_MIN);
+        let encode = |bench: &mut Self, (): &mut ()| {
+            out.clear();
+            bench.body(&mut out);
+            black_box(&out);
+        };
+        self.time(|_| vec![(); BATCH], encode)
+    }
 
-/// Rumours that the receiver has heard already.
-fn known(bench: &mut Bench, runs: u32) -> Value {
-    bench.door(1, |_| {});
-    bench.door(runs, |_| {})
-}
+    fn validate(&mut self) -> Nanos {
+        let mut body = Vec::new();
+        self.body(&mut body);
+        let check =
+            |_: &mut Self, (): &mut ()| assert!(black_box(validate(black_box(&body))).is_ok());
+        self.time(|_| vec![(); BATCH], check)
+    }
 
-fn replay(bench: &mut Bench, runs: u32) -> Value {
-    let datagram = bench.sealed();
-    bench.door(1, |_| {});
-    bench.door(runs, |other| other.copy_from_slice(&datagram))
+    fn seal(&mut self) -> Nanos {
+        let bodies = |bench: &mut Self| {
+            let mut body = vec![0; HEADER_BYTES];
+            bench.body(&mut body);
+            body.reserve(ENVELOPE_BYTES);
+            vec![body; BATCH]
+        };
+        self.time(bodies, |bench, out| {
+            bench.counter += 1;
+            let (counter, receiver) = (bench.counter, bench.receiver.sid());
+            bench.sender.seal(Kind::Sealed, 0, counter, receiver, out);
+            black_box(out);
+        })
+    }
+
+    fn open(&mut self) -> Nanos {
+        let ring = Keyring::new(Label::of(CLUSTER), &Protection::Sealed.sealing(), 1);
+        let key = ring.sender_key(0, self.sid);
+        let open = |bench: &mut Self, datagram: &mut Vec<u8>| {
+            let receiver = bench.receiver.sid();
+            let header = Header::decode(datagram);
+            let opened =
+                header.and_then(|header| ring.open(key.as_ref(), &header, receiver, datagram));
+            assert!(black_box(opened).is_some());
+        };
+        self.time(|bench| bench.batch(|_| {}), open)
+    }
+
+    /// Every datagram suspects all its members in a later incarnation than the one before.
+    fn merge_new(&mut self) -> Nanos {
+        let fresh = |bench: &mut Self| {
+            let next = |_| {
+                bench.incarnation += 1;
+                bench.sealed()
+            };
+            (0..BATCH).map(next).collect()
+        };
+        self.time(fresh, |bench, one: &mut Vec<u8>| bench.take(one))
+    }
+
+    /// Rumours that the receiver has heard already.
+    fn merge_known(&mut self) -> Nanos {
+        self.door(|_| {})
+    }
+
+    fn replay(&mut self) -> Nanos {
+        let datagram = self.sealed();
+        self.take(&mut datagram.clone());
+        self.door(|other| other.copy_from_slice(&datagram))
+    }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use ztransport_gossip::limits::Budget;
 use ztransport_gossip::{Settings, Time};
 
-use super::{Options, at_second, quantile, summary};
+use super::{Options, quantile, summary};
 use crate::world::{Protection, World};
 
 /// When each member learned, in rounds; those that did not are missing.
@@ -54,7 +54,7 @@ pub(super) fn run(options: &Options) -> Result<Value, String> {
     let (mut half, mut most, mut all) = (Vec::new(), Vec::new(), Vec::new());
     let (mut reached, mut sends) = (Vec::new(), Vec::new());
     let mut curve = vec![0.0; 40];
-    for seed in (options.seed..).take(options.runs as usize) {
+    for seed in options.seeds() {
         let mut spread = spread(options, &settings, seed);
         let known = spread.rounds.len() + 1;
         reached.push(known as f64 / spread.members as f64);
@@ -96,7 +96,6 @@ fn spread(options: &Options, settings: &Settings, seed: u64) -> Spread {
     let mut world = World::formed(options.nodes, seed, settings, Protection::Modelled);
     world.network.loss = options.loss / 100.0;
     let source = world.below(options.nodes.into()) as u32;
-    let name = world.hosts[source as usize].node.profile().name.clone();
     let start = Time::ZERO.after_millis(1);
     world.run(start, |_, _| {});
     world
@@ -106,11 +105,17 @@ fn spread(options: &Options, settings: &Settings, seed: u64) -> Spread {
         .expect("in range");
     let mut rounds = Vec::new();
     let round = f64::from(settings.gossip_interval_ms) * 1e6;
-    world.run(at_second(12), |time, heard| {
-        if heard.event.profile.name == name && heard.host != source {
-            rounds.push(time.saturating_since(start) as f64 / round);
-        }
-    });
+    let mut silent = false;
+    // One round more than there are rumours: what is found later was not gossip.
+    while !silent {
+        silent = world.hosts.iter().all(|host| host.node.rumours() == 0);
+        let end = world.now.after_millis(settings.gossip_interval_ms.into());
+        world.run(end, |time, heard| {
+            if heard.member() == source && heard.host != source {
+                rounds.push(time.saturating_since(start) as f64 / round);
+            }
+        });
+    }
     let sends = world
         .hosts
         .iter()

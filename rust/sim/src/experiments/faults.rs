@@ -1,55 +1,91 @@
 //! Deaths, losses, joins and partitions.
 
 use serde_json::{Value, json};
+use ztransport_gossip::member::Table;
 use ztransport_gossip::{Happened, Settings, Time};
 
 use super::{Options, at_second, seconds_between, summary};
 use crate::checks::{Snapshot, same_views};
 use crate::world::{Protection, World, address};
 
-/// Kills members one by one and waits until all others have noticed.
+/// Virtual seconds in which a cluster settles before somebody is killed.
+const WARM_SECONDS: u64 = 5;
+
+/// What was seen of all kills.
+#[derive(Default)]
+struct Kills {
+    first: Vec<f64>,
+    all: Vec<f64>,
+    each: Vec<f64>,
+    spread: Vec<f64>,
+    datagrams: Vec<f64>,
+    false_deaths: u32,
+    unnoticed: usize,
+}
+
+/// Kills one member and waits until all others have noticed, in a new cluster each time.
 pub(super) fn detection(options: &Options) -> Result<Value, String> {
-    let settings = Settings::default();
-    let (mut first, mut all, mut each, mut spread) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut false_deaths, mut unnoticed) = (0, 0);
-    let mut world = World::formed(options.nodes, options.seed, &settings, Protection::Modelled);
-    world.network.loss = options.loss / 100.0;
-    world.run(at_second(5), |_, _| {});
-    for _ in 0..options.runs {
-        let wait = world.below(3_000_000_000);
-        world.run(world.now.after_nanos(wait), |_, _| {});
-        let up = world.up();
-        let victim = up[world.below(up.len() as u64) as usize];
-        let name = world.hosts[victim as usize].node.profile().name.clone();
+    let mut kills = Kills::default();
+    for seed in options.seeds() {
+        kills.kill(options, seed);
+    }
+    Ok(json!({
+        "seconds_to_first": summary(kills.first),
+        "seconds_to_each": summary(kills.each),
+        "seconds_to_all": summary(kills.all),
+        "seconds_from_first_to_all": summary(kills.spread),
+        "datagrams_per_member_besides_probes": summary(kills.datagrams),
+        "false_deaths": kills.false_deaths,
+        "members_that_never_noticed": kills.unnoticed,
+    }))
+}
+
+impl Kills {
+    fn kill(&mut self, options: &Options, seed: u64) {
+        let settings = Settings::default();
+        let mut world = World::formed(options.nodes, seed, &settings, Protection::Modelled);
+        world.network.loss = options.loss / 100.0;
+        let wait = world.below(u64::from(settings.probe_interval_ms) * 1_000_000);
+        world.run(at_second(WARM_SECONDS).after_nanos(wait), |_, _| {});
+        let victim = world.below(u64::from(options.nodes)) as u32;
+        let before = gossip_sent(&world);
         let killed = world.now;
         world.crash(victim);
-        let mut times = Vec::new();
+        let (mut times, mut false_deaths) = (Vec::new(), 0);
         world.run(
             killed.after_millis(options.seconds * 1_000),
-            |time, heard| match (heard.event.happened, heard.event.profile.name == name) {
-                (Happened::Failed, true) => times.push(seconds_between(killed, time)),
+            |at, heard| match (heard.event.happened, heard.member() == victim) {
+                (Happened::Failed, true) => times.push(seconds_between(killed, at)),
                 (Happened::Failed, false) => false_deaths += 1,
                 _ => {}
             },
         );
-        unnoticed += up.len() - 1 - times.len();
+        let others = f64::from(options.nodes - 1);
+        self.datagrams
+            .push((gossip_sent(&world) - before) as f64 / others);
+        self.false_deaths += false_deaths;
+        self.unnoticed += options.nodes as usize - 1 - times.len();
+        self.notice(times);
+    }
+
+    fn notice(&mut self, mut times: Vec<f64>) {
         times.sort_by(f64::total_cmp);
         if let (Some(&early), Some(&late)) = (times.first(), times.last()) {
-            first.push(early);
-            all.push(late);
-            spread.push(late - early);
+            self.first.push(early);
+            self.all.push(late);
+            self.spread.push(late - early);
         }
-        each.extend(times);
+        self.each.extend(times);
     }
-    Ok(json!({
-        "seconds_to_first": summary(first),
-        "seconds_to_each": summary(each),
-        "seconds_to_all": summary(all),
-        "seconds_from_first_to_all": summary(spread),
-        "false_deaths": false_deaths,
-        "members_that_never_noticed": unnoticed,
-    }))
+}
+
+/// Datagrams all have sent that are neither a direct probe nor its answer, if none was lost.
+fn gossip_sent(world: &World) -> i64 {
+    let own = world.hosts.iter().map(|host| {
+        let statistics = host.node.statistics();
+        statistics.datagrams_sent as i64 - 2 * statistics.probes as i64
+    });
+    own.sum()
 }
 
 /// The chance that a probe over a network with this loss fails though its target lives: neither
@@ -67,14 +103,15 @@ pub(super) fn suspicions(options: &Options) -> Result<Value, String> {
         ..Settings::default()
     };
     let (mut probes, mut failed, mut deaths) = (0, 0, 0);
-    for seed in (options.seed..).take(options.runs as usize) {
+    for seed in options.seeds() {
         let mut world = World::formed(options.nodes, seed, &settings, Protection::Modelled);
         world.network.loss = options.loss / 100.0;
         world.run(at_second(options.seconds), |_, heard| {
             deaths += u32::from(heard.event.happened == Happened::Failed);
         });
         for host in &world.hosts {
-            probes += host.node.statistics().probes;
+            // The last one of each is not decided yet.
+            probes += host.node.statistics().probes.saturating_sub(1);
             failed += host.node.statistics().probes_failed;
         }
     }
@@ -101,7 +138,7 @@ pub(super) fn joins(options: &Options) -> Result<Value, String> {
         ..Settings::default()
     };
     let mut stable = Vec::new();
-    for seed in (options.seed..).take(options.runs as usize) {
+    for seed in options.seeds() {
         let mut world = World::strangers(options.nodes, seed, &settings, Protection::Sealed);
         world.network.loss = options.loss / 100.0;
         for host in 1..options.nodes {
@@ -126,7 +163,7 @@ pub(super) fn joins(options: &Options) -> Result<Value, String> {
 pub(super) fn wave(options: &Options) -> Result<Value, String> {
     let settings = Settings::default();
     let (mut times, mut unfinished) = (Vec::new(), 0);
-    for seed in (options.seed..).take(options.runs as usize) {
+    for seed in options.seeds() {
         let mut world = World::strangers(options.nodes, seed, &settings, Protection::Sealed);
         world.network.loss = options.loss / 100.0;
         for host in 1..options.nodes {
@@ -134,7 +171,8 @@ pub(super) fn wave(options: &Options) -> Result<Value, String> {
                 .with(host, |node, now| node.join(now, &[address(0), address(1)]))
                 .expect("few seeds");
         }
-        match settle(&mut world, options.nodes, options.seconds, 50) {
+        let all = |_: &World, view: &Table| view.present() == options.nodes;
+        match settle(&mut world, options.seconds, 50, all) {
             Some(time) => times.push(seconds_between(Time::ZERO, time)),
             None => unfinished += 1,
         }
@@ -142,14 +180,18 @@ pub(super) fn wave(options: &Options) -> Result<Value, String> {
     Ok(json!({ "seconds_to_all_see_all": summary(times), "unfinished": unfinished }))
 }
 
-/// Runs until every member sees `count` present and all digests are equal.
-fn settle(world: &mut World, count: u32, seconds: u64, step_ms: u64) -> Option<Time> {
+/// Runs in steps until the view of every member is as it should be.
+fn settle(
+    world: &mut World,
+    seconds: u64,
+    step_ms: u64,
+    right: impl Fn(&World, &Table) -> bool,
+) -> Option<Time> {
     let end = world.now.after_millis(seconds * 1_000);
     while world.now < end {
         world.run(world.now.after_millis(step_ms), |_, _| {});
-        let digest = world.hosts[0].node.view().digest();
         let mut views = world.hosts.iter().map(|host| host.node.view());
-        if views.all(|view| view.present() == count && view.digest() == digest) {
+        if views.all(|view| right(world, view)) {
             return Some(world.now);
         }
     }
@@ -160,7 +202,7 @@ fn settle(world: &mut World, count: u32, seconds: u64, step_ms: u64) -> Option<T
 pub(super) fn partition(options: &Options) -> Result<Value, String> {
     let settings = Settings::default();
     let (mut healed, mut unhealed, mut parted) = (Vec::new(), 0, Vec::new());
-    for seed in (options.seed..).take(options.runs as usize) {
+    for seed in options.seeds() {
         let mut world = World::formed(options.nodes, seed, &settings, Protection::Modelled);
         world.network.loss = options.loss / 100.0;
         world.run(at_second(5), |_, _| {});
@@ -169,7 +211,11 @@ pub(super) fn partition(options: &Options) -> Result<Value, String> {
         parted.push(f64::from(world.hosts[0].node.view().present()));
         world.network.sides.clear();
         let begin = world.now;
-        match settle(&mut world, options.nodes, 120, 100) {
+        let all = |world: &World, view: &Table| {
+            let first = world.hosts[0].node.view();
+            view.present() == options.nodes && view.digest() == first.digest()
+        };
+        match settle(&mut world, 120, 100, all) {
             Some(time) => healed.push(seconds_between(begin, time)),
             None => unhealed += 1,
         }

@@ -43,7 +43,32 @@ pub(super) fn speed(options: &Options) -> Result<Value, String> {
         "node_seconds_per_processor_second": node_seconds / elapsed,
         "arrivals": world.arrivals(),
         "trace": format!("{:016x}", world.trace()),
+        "memory_peak_bytes": memory_peak_bytes()?,
     }))
+}
+
+/// The trace of a world in which a member dies at once: the same in every build.
+pub(super) fn trace(options: &Options) -> Result<Value, String> {
+    let settings = Settings::default();
+    let mut world = World::formed(options.nodes, options.seed, &settings, Protection::Modelled);
+    world.network.loss = options.loss / 100.0;
+    world.crash(options.nodes.min(4) - 1);
+    world.run(at_second(options.seconds), |_, _| {});
+    Ok(json!({
+        "arrivals": world.arrivals(),
+        "trace": format!("{:016x}", world.trace()),
+    }))
+}
+
+/// The most memory this process ever had.
+fn memory_peak_bytes() -> Result<u64, String> {
+    let text = std::fs::read_to_string("/proc/self/status")
+        .map_err(|error| format!("the process's status cannot be read: {error}"))?;
+    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kibibytes
+        .map(|kibibytes| kibibytes * 1_024)
+        .ok_or_else(|| "the process's status has no VmHWM".to_owned())
 }
 
 /// Seconds this thread has run, by the scheduler's count, so that others on the machine do not

@@ -4,10 +4,13 @@ mod codec;
 mod dissemination;
 mod faults;
 mod load;
+mod rapid;
 mod starved;
 
 use serde_json::{Value, json};
 use ztransport_gossip::Time;
+
+use crate::storm::storm;
 
 /// The parameters of an experiment; each uses those it needs.
 #[derive(Clone, Debug)]
@@ -42,10 +45,17 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The seed of each repetition.
+    fn seeds(&self) -> impl Iterator<Item = u64> {
+        (self.seed..).take(self.runs as usize)
+    }
+}
+
 type Experiment = fn(&Options) -> Result<Value, String>;
 
 /// All experiments with what they show.
-pub const ALL: [(&str, Experiment, &str); 10] = [
+pub const ALL: [(&str, Experiment, &str); 13] = [
     (
         "dissemination",
         dissemination::run,
@@ -77,6 +87,12 @@ pub const ALL: [(&str, Experiment, &str); 10] = [
         faults::partition,
         "how long two halves take to agree again",
     ),
+    (
+        "rapid",
+        rapid::run,
+        "healthy members beside deaf, flapping or lossy ones",
+    ),
+    ("storm", storms, "everything at once, under the checks"),
     ("idle", load::idle, "bytes of a quiet cluster"),
     (
         "codec",
@@ -88,6 +104,7 @@ pub const ALL: [(&str, Experiment, &str); 10] = [
         load::speed,
         "what the simulator itself costs, and its trace",
     ),
+    ("trace", load::trace, "the trace of one small world"),
 ];
 
 /// Runs one experiment.
@@ -111,6 +128,15 @@ pub fn run(name: &str, options: &Options) -> Result<Value, String> {
         "arm": options.arm,
         "results": results,
     }))
+}
+
+/// Histories full of faults; the first broken rule ends it with the seed that replays it.
+fn storms(options: &Options) -> Result<Value, String> {
+    let mut arrivals = 0;
+    for seed in options.seeds() {
+        arrivals += storm(options.nodes, seed, options.seconds)?.arrivals();
+    }
+    Ok(json!({ "histories_without_a_fault": options.runs, "arrivals": arrivals }))
 }
 
 /// The value below which a share of `values` lies (nearest rank); `None` without values.

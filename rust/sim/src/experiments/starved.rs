@@ -28,7 +28,7 @@ pub(super) fn run(options: &Options) -> Result<Value, String> {
     let settings = settings(&options.arm)?;
     let (mut deaths, mut bad_runs, mut healthy_deaths) = (Vec::new(), 0, 0);
     let mut suspicions = 0;
-    for seed in (options.seed..).take(options.runs as usize) {
+    for seed in options.seeds() {
         let mut world = World::formed(options.nodes, seed, &settings, Protection::Modelled);
         world.network.loss = options.loss / 100.0;
         let starved = f64::from(options.nodes) * options.starved / 100.0;
@@ -38,11 +38,9 @@ pub(super) fn run(options: &Options) -> Result<Value, String> {
         }
         let (mut died, mut healthy) = (0, 0);
         world.run(at_second(options.seconds), |_, heard| {
-            let name = &heard.event.profile.name;
             if heard.event.happened == Happened::Failed {
                 died += 1;
-                let number: u32 = name.trim_start_matches("member-").parse().unwrap_or(0);
-                healthy += u32::from(number >= starved);
+                healthy += u32::from(heard.member() >= starved);
             }
         });
         suspicions += world
