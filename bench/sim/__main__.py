@@ -1,57 +1,95 @@
-"""`python -m bench.sim`: draw the kept record, or run the plan again with --run."""
+"""`python -m bench.sim`: draw the kept record and print its table, or measure with --run."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from bench.sim import curves, plan
+from bench.sim import curves, plan, table
 from ztransport.bench import record
+from ztransport.bench.processes import BenchError
 
 RECORDS = Path("bench/records")
-CELL_SECONDS_MAX = 300
+CELL_SECONDS_MAX = 900
+KIND = "gossip-sim"
+COMMAND = ["python", "-m", "bench.sim", "--run"]
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.sim", description=__doc__)
-    parser.add_argument("--run", type=Path, metavar="RECORD", help="measure and write a record")
+    parser.add_argument(
+        "--run", type=Path, metavar="RECORD", help="measure what RECORD lacks, and write it there"
+    )
     parser.add_argument("--only", default="", help="experiments to run, separated by commas")
-    parser.add_argument("--record", type=Path, help="the record to draw; the newest without it")
+    parser.add_argument(
+        "--at-most", type=int, metavar="CELLS", help="stop after so many; resumable"
+    )
+    parser.add_argument("--record", type=Path, help="the record to show; the newest without it")
     parser.add_argument("--simulator", type=Path, default=Path("target/release/ztransport-sim"))
+    parser.add_argument("--unoptimized", type=Path, default=Path("target/debug/ztransport-sim"))
     return parser.parse_args(given)
 
 
-def _measure(simulator: Path, cell: list[str]) -> dict[str, object]:
+def _call(simulator: Path, cell: list[str]) -> dict[str, Any]:
     command = [str(simulator), *cell]
-    ended = subprocess.run(
-        command, check=True, capture_output=True, text=True, timeout=CELL_SECONDS_MAX
-    )
-    loaded: dict[str, object] = json.loads(ended.stdout)
-    return {**loaded, "command": " ".join(["ztransport-sim", *cell])}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=CELL_SECONDS_MAX)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if ended.returncode:
+        raise BenchError(f"{_name(cell)}: {ended.stderr.strip()}")
+    loaded: dict[str, Any] = json.loads(ended.stdout)
+    return {**loaded, "command": _name(cell), "cpu_seconds": after.ru_utime - before.ru_utime}
+
+
+def _name(cell: list[str]) -> str:
+    return " ".join(["ztransport-sim", *cell])
+
+
+def _traces(options: argparse.Namespace) -> dict[str, str]:
+    """The trace of the same world in both builds. Raises BenchError when they differ."""
+    builds = {"release": options.simulator, "debug": options.unoptimized}
+    found = {
+        build: str(_call(path, plan.trace())["results"]["trace"]) for build, path in builds.items()
+    }
+    if found["release"] != found["debug"]:
+        raise BenchError(f"the builds live through different histories: {found}")
+    return found
+
+
+def _begin(options: argparse.Namespace) -> dict[str, Any]:
+    """The body of a record to go on with: cells of one simulator only. Raises BenchError."""
+    digest = hashlib.sha256(options.simulator.read_bytes()).hexdigest()
+    if not options.run.exists():
+        return {"simulator_sha256": digest, "traces": _traces(options), "cells": [], "missing": []}
+    found = record.read(options.run)
+    if found.get("simulator_sha256") != digest:
+        raise BenchError(f"{options.run} was begun with another simulator: name another record")
+    return {key: found[key] for key in ("simulator_sha256", "traces", "cells", "missing")}
 
 
 def _run(options: argparse.Namespace) -> Path:
+    body = _begin(options)
     only = set(filter(None, options.only.split(",")))
-    chosen = [cell for cell in plan.cells() if not only or cell[0] in only]
-    results: list[dict[str, object]] = []
-    body: dict[str, object] = {"cells": results, "unfinished": []}
-    for cell in chosen:
-        print(" ".join(cell), file=sys.stderr, flush=True)
+    planned = [cell for cell in plan.cells() if not only or cell[0] in only]
+    held = {str(cell["command"]) for cell in body["cells"]}
+    missing = [cell for cell in planned if _name(cell) not in held]
+    for cell in missing[: options.at_most]:
+        print(_name(cell), file=sys.stderr, flush=True)
         try:
-            results.append(_measure(options.simulator, cell))
+            body["cells"].append(_call(options.simulator, cell))
         except subprocess.TimeoutExpired:
-            body["unfinished"] = [*(str(one) for one in _unfinished(body)), " ".join(cell)]
-        kept = record.create("gossip-sim", ["python", "-m", "bench.sim"], 1, body)
-        record.write(options.run, kept)
+            print(f"not done in {CELL_SECONDS_MAX} s", file=sys.stderr)
+        held = {str(cell["command"]) for cell in body["cells"]}
+        body["missing"] = [_name(cell) for cell in planned if _name(cell) not in held]
+        record.write(options.run, record.create(KIND, [*COMMAND, options.run.name], 1, body))
+    print(f"{len(body['missing'])} of {len(planned)} cells are missing", file=sys.stderr)
     return Path(options.run)
-
-
-def _unfinished(body: dict[str, object]) -> list[object]:
-    found = body["unfinished"]
-    return found if isinstance(found, list) else []
 
 
 def _newest() -> Path:
@@ -62,12 +100,19 @@ def _newest() -> Path:
 
 
 def main(given: list[str]) -> None:
-    """Run if asked to, then draw beside the record."""
+    """Run if asked to, then print the table of the record and draw beside it."""
     options = _arguments(given)
-    path = _run(options) if options.run else options.record or _newest()
+    try:
+        path = _run(options) if options.run else options.record or _newest()
+    except BenchError as error:
+        raise SystemExit(str(error)) from None
+    found = record.read(path)
+    if options.run and found["missing"]:
+        return
+    print(table.table(found))
     picture = path.with_suffix(".svg")
-    curves.draw(record.read(path), picture)
-    print(picture)
+    curves.draw(found, picture)
+    print(f"\ncurves: {picture}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 
@@ -12,22 +11,12 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from bench.sim.reference import reference
+from bench.sim.table import grid, select
 from ztransport.bench import record
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # told apart by the colour-blind as well
 PANEL_INCHES = (4.0, 3.0)
-Cell = dict[str, Any]
-
-
-def select(found: record.Record, experiment: str, **wanted: object) -> list[Cell]:
-    """The cells of one experiment whose parameters are as wanted."""
-    cells: Any = found["cells"]
-    return [
-        cell
-        for cell in cells
-        if cell["experiment"] == experiment
-        and all(cell[key] == value for key, value in wanted.items())
-    ]
 
 
 def _dissemination(axes: Axes, found: record.Record) -> None:
@@ -39,6 +28,11 @@ def _dissemination(axes: Axes, found: record.Record) -> None:
             times = [index * results["round_ms"] / 1e3 for index in range(len(curve))]
             style = {0.0: "-", 10.0: "--", 30.0: ":"}.get(cell["loss_percent"], "-.")
             axes.plot(times, curve, style, color=colour, label=f"{arm}, {cell['loss_percent']} %")
+    for loss, style in ((0, "-"), (10, "--"), (30, ":")):
+        ideal = reference(largest, loss / 100, runs=10, seed=1).curve if largest else []
+        axes.plot(
+            [tick * 0.2 for tick in range(len(ideal))], ideal, style, color="0.6", lw=3, zorder=0
+        )
     axes.set(title=f"members reached, N = {largest}", xlabel="s", xlim=(0, 4), ylim=(0, 1.02))
     axes.legend(fontsize=6)
 
@@ -55,9 +49,9 @@ def _detection(axes: Axes, found: record.Record) -> None:
 
 def _false_deaths(axes: Axes, found: record.Record) -> None:
     for arm, colour in zip(("default", "plain"), COLOURS, strict=False):
-        cells = select(found, "starved", arm=arm)
-        shares = [100 * c["results"]["runs_with_a_false_death"] / c["runs"] for c in cells]
-        labels = [f"{c['nodes']}/{c['loss_percent']:g}/{c['starved_percent']:g}" for c in cells]
+        sums = sorted(grid(found, arm).items())
+        shares = [100 * bad / runs for _, (bad, runs) in sums]
+        labels = [f"{nodes}/{loss:g}/{starved:g}" for (nodes, loss, starved), _ in sums]
         axes.plot(labels, shares, "o", color=colour, label=arm)
     axes.set(title="runs with a false death", xlabel="members / loss % / starved %", ylabel="%")
     axes.tick_params(axis="x", labelrotation=90, labelsize=5)
