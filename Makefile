@@ -11,6 +11,7 @@ BENCH_ARGS ?=
 CONTENDERS_ARGS ?=
 ABUSE_ARGS ?=
 HONESTY_ARGS ?=
+MEMBERSHIP_ARGS ?=
 SIM_ARGS ?=
 CARGO_FUZZ_VERSION := 0.13.2
 
@@ -25,7 +26,7 @@ INTEROP := target/interop
 RUST_SOURCES := $(shell find rust -path rust/fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print 2>/dev/null)
 FUZZ_TARGETS = $(patsubst rust/fuzz/fuzz_targets/%.rs,%,$(wildcard rust/fuzz/fuzz_targets/*.rs))
 
-.PHONY: help prerequisites interop build bench contenders honesty abuse sim test lint docs fuzz lock clean
+.PHONY: help prerequisites interop build bench contenders honesty abuse sim membership test lint docs fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -59,9 +60,13 @@ honesty: build ## run the experiments with known answers on the suite itself, an
 abuse: build ## run the wall-clock abuse cases and print their table
 	$(BIN)/python -m bench.abuse $(ABUSE_ARGS)
 
-sim: build ## draw the curves of the kept simulation record; SIM_ARGS="--run RECORD" measures again
+sim: build ## table and curves of the kept simulation record; SIM_ARGS="--run RECORD" measures again
+	cargo build --locked --quiet -p ztransport-sim
 	cargo build --release --locked --quiet -p ztransport-sim
 	$(BIN)/python -m bench.sim $(SIM_ARGS)
+
+membership: build ## the kept comparison with kinship; MEMBERSHIP_ARGS="--run RECORD" measures (10 minutes)
+	$(BIN)/python -m bench.membership $(MEMBERSHIP_ARGS)
 
 # Without a JDK or a registry it says so, and the tests that need it are skipped.
 interop:

@@ -1,0 +1,1 @@
+"""Membership on real processes: ours beside kinship, in the same run, on the same machine."""
