@@ -7,8 +7,10 @@
 
 // The order of imports, total: a module may name only modules before its own.
 //
-//   time, random, error, limits, wire, seal, member, swim
+//   time, random, error, limits, wire, broker_info, kryo, seal, member, swim, zeebe
+pub mod broker_info;
 pub mod error;
+pub mod kryo;
 pub mod limits;
 pub mod member;
 pub mod random;
@@ -16,6 +18,7 @@ pub mod seal;
 pub mod swim;
 pub mod time;
 pub mod wire;
+pub mod zeebe;
 
 pub use error::{Drop, Misuse};
 pub use limits::Settings;
