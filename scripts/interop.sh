@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the Java peer of tests/interop into the directory given. When that cannot be done here the
+# Builds the Java peers of tests/interop into the directory given. When that cannot be done here the
 # file "missing" in it says why, and the tests that need the peer are skipped with that reason.
 set -u
 
@@ -43,8 +43,9 @@ if [ ! -f "$out/.jars" ] || [ "$source/pom.xml" -nt "$out/.jars" ]; then
     touch "$out/.jars"
 fi
 
-if [ ! -f "$out/.classes" ] || [ "$source/ZeebePeer.java" -nt "$out/.classes" ] || [ "$out/.jars" -nt "$out/.classes" ]; then
-    "$jdk/bin/javac" -nowarn -cp "$out/jars/*" -d "$out/classes" "$source/ZeebePeer.java" \
+newer=$(find "$source" "$out/.jars" -newer "$out/.classes" \( -name '*.java' -o -name .jars \) 2>/dev/null)
+if [ ! -f "$out/.classes" ] || [ -n "$newer" ]; then
+    "$jdk/bin/javac" -nowarn -cp "$out/jars/*" -d "$out/classes" "$source"/*.java \
         >"$out/compile.log" 2>&1 || { cat "$out/compile.log" >&2; exit 1; }
     touch "$out/.classes"
 fi

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ztransport import _node, _stream
+from ztransport._asyncio_background import Background
 from ztransport._errors import ConfigurationError
 from ztransport._ztransport import Engine, Host, Waiter
 from ztransport.config import (
@@ -90,6 +91,7 @@ class Node(Waits, _node.Node):
     __doc__ = _node.Node.__doc__
 
     _subscription_class = Subscription
+    _background_class = Background
 
     if TYPE_CHECKING:
 

@@ -272,6 +272,11 @@ class Node(NodeCore, Waits):
 
     @property
     @abstractmethod
+    def _background_class(self) -> type[Any]:
+        """The face's class of work beside the caller's."""
+
+    @property
+    @abstractmethod
     def _subscription_class(self) -> type[Subscription]:
         """The face's class of subscriptions."""
 

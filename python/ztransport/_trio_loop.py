@@ -20,6 +20,7 @@ from trio.lowlevel import (
 
 from ztransport import _node, _stream
 from ztransport._errors import ConfigurationError, DeadlineExceeded
+from ztransport._trio_background import Background
 from ztransport._ztransport import Engine, Host, Waiter
 from ztransport.config import (
     DRAIN_TIMEOUT_SECONDS,
@@ -118,6 +119,7 @@ class Node(Waits, _node.Node):
     __doc__ = _node.Node.__doc__
 
     _subscription_class = Subscription
+    _background_class = Background
 
     if TYPE_CHECKING:
 

@@ -30,6 +30,8 @@ __all__ = [
     "Traffic",
     "Waiter",
     "Worker",
+    "ZeebeMembers",
+    "decode_broker_info",
     "gossip_decode",
     "gossip_encode",
     "gossip_open",
@@ -72,6 +74,12 @@ def gossip_open(
     cipher: str,
 ) -> tuple[Any, ...]:
     """Return kind, epoch, sender, counter and body of a datagram."""
+
+def decode_broker_info(value: bytes) -> dict[str, Any]:
+    """Return the fields of Zeebe's ``brokerInfo`` by name.
+
+    Raises `ValueError` for anything else.
+    """
 
 def run_generator() -> None:
     """Measure the windows that standard input asks for, until it ends.
@@ -497,6 +505,7 @@ class NodeCore:
         """The name it greets with."""
     def statistics(self) -> NodeStatistics:
         """Return the counters since the node was opened."""
+    def _advertised(self) -> tuple[str, bool]: ...
     def _listen(self, address: str) -> str: ...
     def _dial(self, address: str, pooled: bool, protocol: str) -> Link: ...
     def _handle(self, subject: str, function: Callable[..., Any], is_async: bool) -> None: ...
@@ -672,3 +681,56 @@ class NodeStatistics:
     @property
     def slow_handlers(self) -> dict[str, SlowHandler]:
         """Sync handlers that took longer than the budget, by subject."""
+
+@final
+class ZeebeMembers:
+    """The membership protocol of Zeebe, without clock and sockets. Times are in seconds."""
+
+    def __new__(
+        cls,
+        *,
+        cluster: str,
+        name: str,
+        address: tuple[str, int],
+        properties: Mapping[str, str],
+        seeds: Sequence[tuple[str, int]],
+        version: tuple[int, int, int],
+        wall_ms: int,
+        seed: int,
+        now: float,
+        settings: Mapping[str, int],
+    ) -> Self:
+        """Make a member that asks its seeds at once."""
+    @property
+    def own(self) -> tuple[Any, ...]:
+        """Name, host, port, state, generation, incarnation and properties of this member."""
+    @property
+    def is_converged(self) -> bool:
+        """Whether the last list that a member sent is what is known here."""
+    @property
+    def is_departed(self) -> bool:
+        """Whether it has left and all farewells have ended."""
+    def update_properties(self, now: float, properties: Mapping[str, str]) -> None:
+        """Tell all members other properties."""
+    def leave(self) -> None:
+        """Begin to leave."""
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+    def handle_datagram(self, now: float, data: bytes) -> None:
+        """Take a datagram."""
+    def handle_request(
+        self, now: float, subject: str, payload: bytes
+    ) -> bytes | tuple[int, str, int, str, bytes, float]:
+        """Take a request: the reply, or the request whose outcome gives the reply."""
+    def handle_reply(self, now: float, token: int, reply: bytes | None) -> bytes | None:
+        """End a request with its reply, or with none; return the reply that waits for it."""
+    def poll_timeout(self) -> float | None:
+        """Return when `handle_timeout` is due."""
+    def poll_request(self) -> tuple[int, str, int, str, bytes, float] | None:
+        """Return the next request: token, host, port, subject, payload and time-out."""
+    def poll_transmit(self) -> tuple[str, int, bytes] | None:
+        """Return the next datagram and where it goes."""
+    def poll_event(self) -> tuple[Any, ...] | None:
+        """Return the next change of a member, as `own` describes it."""
+    def statistics(self) -> dict[str, int]:
+        """Return the counters since the start."""

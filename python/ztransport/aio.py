@@ -49,6 +49,8 @@ from ztransport._ztransport import Message as Message
 from ztransport._ztransport import NodeStatistics as NodeStatistics
 from ztransport._ztransport import PeerStatistics as PeerStatistics
 from ztransport._ztransport import Reply as Reply
+from ztransport.broker_info import BrokerInfo as BrokerInfo
+from ztransport.broker_info import broker_info as broker_info
 from ztransport.cluster import open_cluster as open_cluster
 from ztransport.config import ClusterSettings as ClusterSettings
 from ztransport.config import Limits as Limits

@@ -11,6 +11,7 @@ from ztransport._errors import Closed, ConfigurationError, Error
 from ztransport._stream import Done
 from ztransport._ztransport import Bell, Membership
 from ztransport.membership import ClusterStatistics, KeyRotation, Member, RotationProgress
+from ztransport.zeebe_cluster import open_zeebe_cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Mapping, Sequence
@@ -62,11 +63,25 @@ async def open_cluster(
     With ``transport="tcp"`` no UDP is used: everything travels over authenticated connections of
     the node. Members of both kinds form one cluster, so that they can be changed one by one.
 
+    ``protocol="zeebe"`` joins a cluster of Zeebe 8.5 (docs/ZEEBE.md), whose gossip is in the clear:
+    the node must take Zeebe's protocol, properties are texts of at most 32 KiB, and ``key``,
+    ``sealing="cluster-key"`` and ``transport="tcp"`` cannot be.
+
     Leaving the block tells the others, for at most ``leave_timeout`` seconds, whatever is cancelled
     around it. Raises `ConfigurationError` for what cannot be. (docs/GOSSIP.md)
     """
     if protocol == "zeebe":
-        raise ConfigurationError("a Zeebe membership is not here")
+        _refuse_what_zeebe_lacks(key, sealing, transport)
+        joined = open_zeebe_cluster(
+            node,
+            seeds=seeds,
+            properties=properties,
+            settings=settings,
+            leave_timeout=leave_timeout,
+        )
+        async with joined as zeebe:
+            yield zeebe
+        return
     if protocol != "zt/1":
         raise ConfigurationError(f"protocol is 'zt/1' or 'zeebe', not {protocol!r}")
     if transport not in ("udp", "tcp"):
@@ -88,6 +103,15 @@ async def open_cluster(
         yield cluster
     finally:
         await cluster._shut(leave_timeout)
+
+
+def _refuse_what_zeebe_lacks(
+    key: bytes | None, sealing: Sealing | None, transport: Transport
+) -> None:
+    if key is not None or sealing not in (None, "none"):
+        raise ConfigurationError("Zeebe's gossip is not sealed: leave key and sealing out")
+    if transport != "udp":
+        raise ConfigurationError("Zeebe 8.5 gossips over UDP alone: leave transport out")
 
 
 def native(settings: ClusterSettings | None) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakSet
 
 from ztransport._ztransport import Bell
+from ztransport.broker_info import broker_info
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ztransport._node import Node
     from ztransport._stream import Done
     from ztransport._ztransport import Waiter
+    from ztransport.broker_info import BrokerInfo
 
 MemberState = Literal["alive", "suspect", "dead", "left"]
 """What is known of a member: ``alive`` and ``suspect`` count as present."""
@@ -50,6 +52,14 @@ class Member:
     def is_present(self) -> bool:
         """Whether it counts as a member: it is alive, or suspected and may refute."""
         return self.state in _PRESENT
+
+    @property
+    def broker_info(self) -> BrokerInfo | None:
+        """What it says as a Zeebe broker: partitions, roles, terms; none if it is none.
+
+        Raises `ProtocolError` if it says so and cannot be read.
+        """
+        return broker_info(self.properties)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,14 @@ impl Engine {
         Ok(bound)
     }
 
+    /// The address others are told, empty if there is none, and whether listeners take Zeebe's
+    /// protocol; none if the node is closed.
+    #[must_use]
+    pub fn advertised(&self, node: NodeKey) -> Option<(&str, bool)> {
+        let settings = &self.nodes[self.node_slot(node).ok()?].settings;
+        Some((&settings.advertise, settings.zeebe.is_accepted))
+    }
+
     fn check_can_listen(&self, node: usize) -> Result<(), Failure> {
         let settings = &self.nodes[node].settings;
         match &settings.tls {

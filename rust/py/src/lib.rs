@@ -38,6 +38,7 @@ mod streams;
 mod generator;
 mod histogram;
 mod relay;
+mod zeebe_members;
 
 /// The extension module.
 #[pyo3::pymodule(gil_used = false)]
@@ -96,4 +97,8 @@ mod _ztransport {
     use crate::waiters::Waiter;
     #[pymodule_export]
     use crate::workers::Worker;
+    #[pymodule_export]
+    use crate::zeebe_members::ZeebeMembers;
+    #[pymodule_export]
+    use crate::zeebe_members::decode_broker_info;
 }

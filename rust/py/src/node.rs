@@ -110,6 +110,15 @@ impl NodeCore {
         &self.node_id
     }
 
+    /// The address others are told, and whether Zeebe's protocol is taken there.
+    fn _advertised(&self, py: Python<'_>) -> PyResult<(String, bool)> {
+        let core = self.engine.get().lock(py)?;
+        let told = core.engine.advertised(self.key);
+        let told = told.map(|(address, zeebe)| (address.to_owned(), zeebe));
+        drop(core);
+        told.ok_or_else(|| errors::closed(py, "node"))
+    }
+
     /// Listens and returns the address that was bound.
     fn _listen(&self, py: Python<'_>, address: &str) -> PyResult<String> {
         let mut core = self.engine.get().lock(py)?;
