@@ -410,6 +410,8 @@ def test_subjects_are_bounded(face: Face) -> None:
         async with pair(face) as (server, peer):
             server.handle("s" * 255, lambda _: b"longest")
             assert await peer.request("s" * 255, b"") == b"longest"
+            with pytest.raises(face.zt.ConfigurationError, match="own"):
+                server.handle("zt/gossip", lambda _: b"")
             for subject in ("", "s" * 256):
                 with pytest.raises(face.zt.ConfigurationError):
                     server.handle(subject, lambda _: b"")

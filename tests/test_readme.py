@@ -10,6 +10,19 @@ from pathlib import Path
 README = Path(__file__).parents[1] / "README.md"
 
 
+GOSSIP = README.parent / "docs/GOSSIP.md"
+
+
+def test_the_example_of_a_membership_runs() -> None:
+    found = re.search(r"```python\n(.*?)```", GOSSIP.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    ran = subprocess.run(
+        [sys.executable, "-c", found[1]], capture_output=True, text=True, timeout=60, check=False
+    )
+    said = ran.stdout.splitlines()
+    assert said == ["[('a', {'role': b'broker'}), ('b', {})]", "joined b", "left b"], ran.stderr
+
+
 def test_the_example_is_short_and_runs() -> None:
     found = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None

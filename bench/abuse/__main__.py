@@ -17,6 +17,7 @@ from bench.abuse import (
     calls,
     connections,
     frames,
+    gossip,
     handlers,
     handshakes,
     secrecy,
@@ -31,7 +32,18 @@ from ztransport.bench import record
 from ztransport.bench.processes import BenchError
 
 RECORDS = Path("bench/records")
-FAMILIES = (connections, handshakes, tampering, frames, calls, handlers, shutdown, soak, secrecy)
+FAMILIES = (
+    connections,
+    handshakes,
+    tampering,
+    frames,
+    calls,
+    handlers,
+    shutdown,
+    soak,
+    secrecy,
+    gossip,
+)
 HEADERS = ["id", "what", "measured", "bar", "met"]
 NOTE = """\
 The server (Trio face, TLS, ECDSA) has core 0, the attackers core 1. The control client is a process
@@ -39,6 +51,7 @@ of its own on core 0, so that it feels the server and not the attackers; it call
 (T4: 16 calls at a time without a pause, and is the established client). Quiet figures are of the
 second before each case. Memory rises from before the first connection, and is settled when it is
 back at what it was after a first crowd of 2,000 begun handshakes, whose reserve an allocator keeps.
+The members of rows U have core 0 too; what a drop costs them holds the kernel's part.
 Rows marked – are covered by the named tests of `make test`; `make fuzz` gives every door 60 s."""
 
 

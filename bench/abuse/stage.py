@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from bench.abuse import client, server
+from bench.abuse import client, member, server
 from bench.abuse.raw import HOST, Target
 from ztransport import certs
 from ztransport.bench import environment
@@ -57,6 +57,14 @@ class Child(Role):
     def said(self) -> str:
         """All it has written to standard error."""
         return self._errors.read_text()
+
+
+class MemberChild(Child):
+    """A member of a cluster."""
+
+    def __init__(self, name: str, command: list[str], errors: Path) -> None:
+        super().__init__(name, command, errors)
+        self.address: str = self.answer()["address"]
 
 
 AnyChild = TypeVar("AnyChild", bound=Child)
@@ -156,6 +164,12 @@ class Stage:
         child = self._keep(Child(role, command, self._new_file(role, ".err")))
         child.answer()
         return child
+
+    def member(self, name: str, seeds: list[str]) -> MemberChild:
+        """Start a member of a cluster on the server's core."""
+        setup = member.Setup(name, seeds, SERVER_CORE)
+        command = [sys.executable, "-m", "bench.abuse.member", json.dumps(asdict(setup))]
+        return self._keep(MemberChild(name, command, self._new_file("member", ".err")))
 
     def flood(self, target: Target, seconds: float) -> Child:
         """Start a client that floods with handshakes; its answer is its counts."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Handler: TypeAlias = Callable[[Message], Payload | Awaitable[Payload | None] | None]
 
 SUBJECT_BYTES_MAX: Final = 255
+RESERVED_PREFIX: Final = "zt/"
 LOG_INTERVAL_SECONDS: Final = 1.0
 
 _logger = logging.getLogger("ztransport")
@@ -284,6 +285,8 @@ class Node(NodeCore, Waits):
 def _subject(name: str) -> str:
     if not 0 < len(name.encode()) <= SUBJECT_BYTES_MAX:
         raise ConfigurationError(f"a subject has 1 to {SUBJECT_BYTES_MAX} bytes, not {name!r}")
+    if name.startswith(RESERVED_PREFIX):
+        raise ConfigurationError(f"subjects below {RESERVED_PREFIX} are the package's own")
     return name
 
 

@@ -28,7 +28,7 @@ try:
     import typer
 
     import ztransport as zt
-    from ztransport import broker, gateway, tls_commands
+    from ztransport import broker, gateway, members, tls_commands
     from ztransport.bench import processes, record
 except ModuleNotFoundError as error:
     sys.stderr.write(f"{_missing(error)}\n")
@@ -64,6 +64,36 @@ def broker_command(context: typer.Context) -> None:
 def gateway_command(context: typer.Context) -> None:
     """Pass requests and streams on to brokers; --help shows the options."""
     gateway.main(context.args)
+
+
+@app.command("members")
+def members_command(
+    seeds: Annotated[list[str], typer.Argument(metavar="HOST:PORT...")],
+    cluster: Annotated[str, typer.Option(help="The cluster's name.")],
+    key_file: Annotated[
+        Path | None, typer.Option(help="The cluster key: 32 bytes or 64 hexadecimal digits.")
+    ] = None,
+    sealing: Annotated[str | None, typer.Option(help="none, if nothing is sealed.")] = None,
+    transport: Annotated[str, typer.Option(help="udp or tcp.")] = "udp",
+    listen: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1:0",
+    certificate_chain: Annotated[Path | None, typer.Option(help="For TLS.")] = None,
+    private_key: Annotated[Path | None, typer.Option(help="For TLS.")] = None,
+    once: Annotated[bool, typer.Option(help="Show the table once and leave.")] = False,
+) -> None:
+    """Show a cluster's members as a live table; to be told, it joins them as an observer."""
+    tls = None
+    if certificate_chain is not None or private_key is not None:
+        tls = zt.TLSConfig(certificate_chain_path=certificate_chain, private_key_path=private_key)
+    observer = members.Observer(
+        seeds=tuple(seeds),
+        cluster=cluster,
+        key=None if key_file is None else members.read_key(key_file),
+        sealing=sealing,  # type: ignore[arg-type]
+        transport=transport,  # type: ignore[arg-type]
+        listen=listen,
+        tls=tls,
+    )
+    members.run(observer, once=once)
 
 
 @bench.command("run")

@@ -145,8 +145,8 @@ class NativeCluster(membership.Cluster):
         The view has been the same then for as long as a rumour needs to reach everybody. Without
         an answer from a seed it waits on. Raises `Closed` once this member has left.
         """
-        while not self._core.is_converged():
-            await self._next_change()
+        while not self._is_converged():
+            await self._changed()
 
     def update_properties(self, properties: Mapping[str, bytes | str]) -> Done:
         """Tell all members other properties, at most 768 bytes in all.
@@ -191,10 +191,17 @@ class NativeCluster(membership.Cluster):
         while self.own.generation == 0:
             await self._next_change()
 
+    def _is_converged(self) -> bool:
+        self._check_member()
+        return self._core.is_converged()
+
     async def _next_change(self) -> None:
+        self._check_member()
+        await self._changed()
+
+    def _check_member(self) -> None:
         if self._ended:
             raise self._failure or Closed("this member has left the cluster")
-        await self._changed()
 
     def _take(self) -> None:
         members, end = self._core.take()

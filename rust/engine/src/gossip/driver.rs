@@ -216,3 +216,204 @@ pub(crate) enum Change {
     /// Our name is another's.
     NameLost,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use ztransport_gossip::member::{REACH_DATAGRAM, REACH_STREAM};
+    use ztransport_gossip::seal::Sealing;
+    use ztransport_gossip::wire::State;
+    use ztransport_gossip::{Identity, Settings};
+
+    const MS: u64 = 1_000_000;
+
+    /// What a member has sent: by which way, where to, and over whose connection.
+    #[derive(Default)]
+    struct Sent {
+        datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+        streams: VecDeque<StreamDatagram>,
+    }
+
+    impl Network for Sent {
+        fn datagram(&mut self, to: SocketAddr, bytes: &[u8]) {
+            self.datagrams.push_back((to, bytes.to_vec()));
+        }
+
+        fn stream(&mut self, datagram: StreamDatagram) {
+            self.streams.push_back(datagram);
+        }
+    }
+
+    /// A few members, a clock, and a network that may lose all datagrams.
+    struct World {
+        drivers: Vec<Driver>,
+        now: Time,
+        datagrams_pass: bool,
+        streamed: u32,
+    }
+
+    fn address(index: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 1_000 + index as u16))
+    }
+
+    /// The connection over which `from` is heard.
+    fn connection(from: usize) -> PeerKey {
+        PeerKey {
+            slot: from as u32,
+            serial: 1,
+        }
+    }
+
+    fn driver(index: usize, streams_only: bool) -> Driver {
+        let reach = if streams_only {
+            REACH_STREAM
+        } else {
+            REACH_DATAGRAM | REACH_STREAM
+        };
+        let identity = Identity {
+            cluster: "c".to_owned(),
+            name: format!("member-{index}"),
+            address: to_wire(address(index)),
+            reach,
+            properties: Vec::new(),
+            generation: 1,
+            sealing: Sealing::choose(Some((0, &[7; 32])), None).unwrap(),
+            seed: 1 + index as u64,
+        };
+        let node = Node::new(Settings::default(), &identity, Time::ZERO).unwrap();
+        Driver::new(node, streams_only)
+    }
+
+    impl World {
+        fn of(streams_only: &[bool]) -> World {
+            let drivers = streams_only.iter().enumerate();
+            let mut world = World {
+                drivers: drivers.map(|(index, &only)| driver(index, only)).collect(),
+                now: Time::from_nanos(MS),
+                datagrams_pass: true,
+                streamed: 0,
+            };
+            for index in 0..world.drivers.len() {
+                let seeds = vec![to_wire(address(index.saturating_sub(1)))];
+                world.drivers[index].command(world.now, Command::Seeds(seeds));
+            }
+            world
+        }
+
+        /// Lets everything happen for some time, in steps of 10 ms.
+        fn run(&mut self, millis: u64) {
+            let end = self.now.after_millis(millis);
+            while self.now < end {
+                self.now = self.now.after_millis(10);
+                for index in 0..self.drivers.len() {
+                    self.drivers[index].node.handle_timeout(self.now);
+                    self.settle(index);
+                }
+            }
+        }
+
+        fn settle(&mut self, index: usize) {
+            let mut sent = Sent::default();
+            self.drivers[index].transmit(self.now, &mut sent);
+            self.deliver(index, sent);
+        }
+
+        fn deliver(&mut self, from: usize, mut sent: Sent) {
+            while let Some((to, mut bytes)) = sent.datagrams.pop_front() {
+                let to = usize::from(to.port() - 1_000);
+                if self.datagrams_pass && !self.drivers[to].streams_only {
+                    self.drivers[to].datagram(self.now, address(from), &mut bytes);
+                    self.settle(to);
+                }
+            }
+            while let Some(datagram) = sent.streams.pop_front() {
+                self.streamed += 1;
+                let to = match datagram.back {
+                    Some(back) => back.slot as usize,
+                    None => usize::from(datagram.to.port() - 1_000),
+                };
+                let input = StreamInput {
+                    peer: connection(from),
+                    from: SocketAddr::from(([127, 0, 0, 1], 50_000 + from as u16)),
+                    bytes: datagram.bytes,
+                };
+                let mut answers = Sent::default();
+                self.drivers[to].stream_datagram(self.now, input, &mut answers);
+                self.deliver(to, answers);
+                self.settle(to);
+            }
+        }
+
+        fn present(&self) -> Vec<u32> {
+            let drivers = self.drivers.iter();
+            drivers.map(|driver| driver.node.view().present()).collect()
+        }
+    }
+
+    #[test]
+    fn members_meet_by_datagrams_alone() {
+        let mut world = World::of(&[false, false, false]);
+        world.run(3_000);
+        assert_eq!((world.present(), world.streamed), (vec![3, 3, 3], 0));
+        let now = world.now;
+        assert!(world.drivers.iter().all(|driver| driver.is_converged(now)));
+    }
+
+    #[test]
+    fn members_meet_over_connections_alone() {
+        let mut world = World::of(&[true, true, true]);
+        world.datagrams_pass = false;
+        world.run(5_000);
+        assert_eq!(world.present(), [3, 3, 3]);
+    }
+
+    #[test]
+    fn a_seed_that_takes_no_datagrams_is_greeted_over_a_connection_too() {
+        for kinds in [[true, false], [false, true]] {
+            let mut world = World::of(&kinds);
+            world.run(5_000);
+            assert_eq!(world.present(), [2, 2], "{kinds:?}");
+        }
+    }
+
+    #[test]
+    fn g_56_probes_fall_back_to_the_connection_and_are_answered_over_it() {
+        let mut world = World::of(&[false, false]);
+        world.run(3_000);
+        world.datagrams_pass = false;
+        world.run(60_000);
+        assert_eq!(world.present(), [2, 2]);
+        assert!(world.streamed > 100);
+        let suspicions = world.drivers.iter().map(|d| d.node.statistics().suspicions);
+        assert_eq!(suspicions.sum::<u64>(), 0, "the answers came in time");
+    }
+
+    #[test]
+    fn changes_are_told_once_with_their_state() {
+        let mut world = World::of(&[false, false]);
+        world.run(3_000);
+        let mut told = Vec::new();
+        while let Some(Change::Seen(seen)) = world.drivers[0].poll_change() {
+            told.push((seen.profile.name.to_string(), seen.state));
+        }
+        let alive = |name: &str| (name.to_owned(), State::Alive);
+        assert_eq!(told, [alive("member-0"), alive("member-1")]);
+        world.drivers[1].command(world.now, Command::Leave);
+        world.run(2_000);
+        assert!(world.drivers[1].node.is_departed());
+        let Some(Change::Seen(seen)) = world.drivers[0].poll_change() else {
+            panic!("nothing was told");
+        };
+        assert_eq!(seen.state, State::Left);
+    }
+
+    #[test]
+    fn only_so_many_connections_are_remembered() {
+        let mut driver = driver(0, true);
+        for sender in 1..=BACKS_MAX as u64 + 1 {
+            driver.remember(sender, connection(1));
+        }
+        assert_eq!(driver.backs.len(), 1, "strangers make room");
+    }
+}

@@ -1,0 +1,199 @@
+"""Rows about membership: random bytes, forgeries at line rate, and members that stand still."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench.abuse.cases import Case, Row
+from bench.abuse.member import CLUSTER
+from bench.abuse.stage import Child, cpu_s
+from ztransport import gossip
+
+HOST = "127.0.0.1"
+LENGTHS_MAX = 65_507
+FLOOD_S = 30.0
+STILL_S = 10.0
+SEEN_S_MAX = 60.0
+POLL_S = 0.1
+FORGERIES = 4_096
+# What a whole drop may cost the process, the kernel's part of receiving included.
+DROP_US_MAX = 10.0
+HEADER_BYTES = 18
+
+
+class Members:
+    """Three members that know each other, and a socket that a first greeting was sent to."""
+
+    def __init__(self, case: Case) -> None:
+        self.attacker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.attacker.bind((HOST, 0))
+        trap = f"{HOST}:{self.attacker.getsockname()[1]}"
+        self.children = [case.stage.member("a", [trap])]
+        # Its id stands in the clear: whoever hears the network knows it.
+        self.sid = int.from_bytes(self.attacker.recv(2_048)[4:12], "little")
+        for name in ("b", "c"):
+            self.children.append(case.stage.member(name, [self.children[0].address]))
+        wait(lambda: all(len(facts(child)["members"]) == 3 for child in self.children))
+
+    def target(self, index: int) -> tuple[str, int]:
+        """Where a member takes datagrams."""
+        host, _, port = self.children[index].address.rpartition(":")
+        return host, int(port)
+
+    def answers(self) -> int:
+        """Datagrams that came back to the attacker, greetings of the first member left out."""
+        self.attacker.setblocking(False)
+        count = 0
+        while True:
+            try:
+                kind = self.attacker.recv(2_048)[1] & 0x0F
+            except BlockingIOError:
+                return count
+            count += kind != 1
+
+
+def facts(child: Child) -> dict[str, Any]:
+    """What a member says now."""
+    said: dict[str, Any] = child.ask("facts")
+    return said
+
+
+def wait(true: Callable[[], bool]) -> float:
+    """Wait until something is so, at most a minute; the seconds it took."""
+    begin = time.monotonic()
+    while not true():
+        if time.monotonic() - begin > SEEN_S_MAX:
+            raise TimeoutError(f"not within {SEEN_S_MAX:.0f} s")
+        time.sleep(POLL_S)
+    return time.monotonic() - begin
+
+
+def ended(child: Child) -> dict[str, int]:
+    """Members that this one took for dead or gone."""
+    seen: dict[str, int] = facts(child)["seen"]
+    return {what: n for what, n in seen.items() if what.startswith(("failed", "left"))}
+
+
+def random_bytes(case: Case) -> None:
+    """U1: random bytes of every length, as far as UDP has them."""
+    members, chance = Members(case), random.Random(case.seed)
+    victim, before = members.children[1], facts(members.children[1])
+    noise, cpu = chance.randbytes(LENGTHS_MAX + FORGERIES), cpu_s(victim)
+    for length in range(LENGTHS_MAX + 1):
+        start = chance.randrange(FORGERIES)
+        members.attacker.sendto(noise[start : start + length], members.target(1))
+    spent, after = cpu_s(victim) - cpu, facts(victim)
+    count = sum(after["dropped"].values()) - sum(before["dropped"].values())
+    case.bars.note(f"{count:,} of {LENGTHS_MAX + 1:,} reached the socket and were dropped")
+    case.bars.at_most("a drop with its receive", 1e6 * spent / max(count, 1), DROP_US_MAX, "µs CPU")
+    _unharmed(case, members)
+
+
+def forgeries(case: Case) -> None:
+    """U2: well-formed datagrams in a member's name under another key, as fast as one core sends."""
+    members, chance = Members(case), random.Random(case.seed)
+    victim, before = members.children[1], facts(members.children[1])
+    made = [_forgery(members.sid, number, chance) for number in range(FORGERIES)]
+    cpu, end, sent = cpu_s(victim), time.monotonic() + FLOOD_S, 0
+    for number, datagram in enumerate(itertools.cycle(made)):
+        members.attacker.sendto(datagram, members.target(1))
+        if number % 1_024 == 0 and time.monotonic() > end:
+            sent = number
+            break
+    spent, after = cpu_s(victim) - cpu, facts(victim)
+    forged = after["dropped"].get("forged", 0) - before["dropped"].get("forged", 0)
+    strange = after["dropped"].get("unknown_sender", 0)
+    case.bars.note(f"{sent / FLOOD_S:,.0f} sent per s, {(forged + strange) / FLOOD_S:,.0f} dropped")
+    case.bars.check(f"{forged:,} forged in a member's name", forged > 0)
+    cost = 1e6 * spent / max(forged + strange, 1)
+    case.bars.at_most("a drop with its receive", cost, DROP_US_MAX, "µs CPU")
+    _unharmed(case, members)
+
+
+def _forgery(sid: int, number: int, chance: random.Random) -> bytes:
+    """A death of the member itself or of another, three in four in the member's name."""
+    body = gossip.encode([gossip.Dead(sid, 1, sid), gossip.Left(chance.randrange(1, 2**64), 0)])
+    return gossip.seal(
+        body,
+        key=chance.randbytes(32),
+        cluster=CLUSTER,
+        sender=sid if number % 4 else chance.randrange(1, 2**64),
+        counter=2**40 + number,
+        receiver=chance.randrange(2**64),
+    )
+
+
+def _unharmed(case: Case, members: Members) -> None:
+    """Everybody is there, nobody was taken for dead, and nothing was answered."""
+    case.bars.exactly("replies", members.answers(), 0)
+    for child in members.children:
+        case.bars.check(f"{child.title} lost {ended(child) or 0}", not ended(child))
+    wait(lambda: all(len(facts(child)["members"]) == 3 for child in members.children))
+    case.bars.note("3 members in every view")
+
+
+def standing_still(case: Case) -> None:
+    """U7: one process is stopped, then the loop of another stands still, 10 s each."""
+    members = Members(case)
+    a, b, c = members.children
+    b.send(signal.SIGSTOP)
+    time.sleep(STILL_S)
+    b.send(signal.SIGCONT)
+    back = wait(lambda: all(len(facts(child)["members"]) == 3 for child in (a, b, c)))
+    case.bars.at_most("all views whole again after SIGCONT", back, STILL_S, "s")
+    for child in (a, c):
+        others = {what: n for what, n in ended(child).items() if what != "failed b"}
+        case.bars.check(f"{child.title} lost beside the stopped one {others or 0}", not others)
+    case.bars.check(f"the stopped one lost {ended(b) or 0}", not ended(b))
+    case.bars.note(f"it refuted {facts(b)['refutations']} times")
+    lost = [dict(ended(child)) for child in (a, b)]
+    stalled = c.ask({"stall": STILL_S})
+    case.bars.check(f"health after a stalled loop {stalled['health']}", stalled["health"] > 0)
+    case.bars.check("nobody lost the stalled one", [ended(a), ended(b)] == lost)
+    case.bars.check(f"it lost {ended(c) or 0}", "failed a" not in ended(c))
+
+
+ROWS = (
+    Row(
+        "U1",
+        "random datagrams of every length, 0 to 65,507 bytes",
+        "all dropped, 0 replies, 0 members lost; <= 10 µs CPU each with the receive (the door alone"
+        " <= 150 ns: codec bench)",
+        random_bytes,
+        ("g_1_u1_random_bytes_of_every_length_are_dropped_without_a_reply",),
+    ),
+    Row(
+        "U2",
+        "well-formed forgeries in a member's name at line rate, 30 s",
+        "0 replies, 0 false deaths; <= 10 µs CPU each with the receive (the door alone <= 3 µs: "
+        "codec bench)",
+        forgeries,
+        ("g_6_u2_a_forgery_changes_nothing_and_is_not_answered",),
+    ),
+    Row("U3", "replays to anybody, after restart, rotation and reap", "0 state changes", None,
+        ("g_6_u3_recorded_traffic_does_nothing_anywhere",
+         "g_60_u3_what_was_recorded_before_a_rotation_is_worthless")),
+    Row("U4", "reflection: replies before proof", "<= 1.0 in bytes and packets", None,
+        ("g_20_u4_a_greeting_costs_one_shorter_reply_at_most",
+         "g_20_u4_a_greeting_shorter_than_its_answer_gets_none")),
+    Row("U5", "oversize and truncated datagrams", "dropped and counted", None,
+        ("test_datagrams_that_are_too_long_are_counted",)),
+    Row("U6", "stolen key: forged deaths, the last incarnation, a taken name", "refuted", None,
+        ("g_32_u6_the_accused_refutes_with_the_next_incarnation",
+         "g_36_u6_what_cannot_be_refuted_ends_one_life")),
+    Row(
+        "U7",
+        "SIGSTOP for 10 s; a loop that stands still for 10 s",
+        "no false death of others; back within 10 s; a stalled loop is poor health and no death",
+        standing_still,
+        ("test_a_loop_that_stands_still_is_poor_health_and_no_death",),
+    ),
+    Row("U8", "rotation with a laggard", "named; never two members without a common key", None,
+        ("test_a_rotation_names_its_laggards_and_ends_when_all_hold_the_key",)),
+)  # fmt: skip

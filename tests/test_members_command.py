@@ -1,0 +1,95 @@
+"""`ztransport members`: the table it shows, and what it makes of its options."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+import ztransport as zt
+from ztransport import members
+from ztransport.membership import Member
+
+KEY = bytes(range(32))
+
+
+def observer(*seeds: str, key: bytes | None = KEY) -> members.Observer:
+    return members.Observer(
+        seeds=seeds,
+        cluster="tests",
+        key=key,
+        sealing=None,
+        transport="udp",
+        listen="127.0.0.1:0",
+        tls=None,
+    )
+
+
+def test_a_table_is_aligned_and_printable() -> None:
+    shown = members.table(
+        [
+            Member("a", "127.0.0.1:1", "alive", 7, 0, {"role": b"broker", "raw": b"\x1b[2J\xff"}),
+            Member("long" * 20, "[::1]:65535", "suspect", 7, 12, {}),
+        ]
+    ).splitlines()
+    assert shown[0].split() == list(members.HEADERS)
+    assert shown[1].endswith("role=broker raw=·[2J�")
+    assert shown[2].startswith("longlonglonglonglonglonglonglon…")
+    assert shown[1].index("alive") == shown[2].index("suspect")
+
+
+async def test_the_table_follows_the_cluster() -> None:
+    shown: list[str] = []
+    send, receive = trio.open_memory_channel[str](100)
+
+    def show(text: str) -> None:
+        send.send_nowait(text)
+
+    opened = zt.open_node("127.0.0.1:0", cluster="tests", node_id="a", tls=None)
+    async with opened as node, trio.open_nursery() as nursery:
+        async with zt.open_cluster(node, key=KEY):
+            assert node.address is not None
+            seen = observer(node.address)
+            nursery.start_soon(lambda: members.watch(seen, show, once=False))
+            async for text in receive:
+                shown.append(text)
+                if "\na  " in text:
+                    break
+        async for text in receive:
+            if " left " in text:
+                break
+        nursery.cancel_scope.cancel()
+    assert "role=observer" in shown[0]
+
+
+async def test_the_command_shows_the_table_once() -> None:
+    opened = zt.open_node("127.0.0.1:0", cluster="tests", node_id="a", tls=None)
+    async with opened as node, zt.open_cluster(node, key=None, sealing="none"):
+        program = "from ztransport.cli import main; main()"
+        command = [sys.executable, "-c", program, "members", str(node.address)]
+        command += ["--cluster", "tests", "--sealing", "none", "--once"]
+        ended = await trio.run_process(command, capture_stdout=True)
+        lines = ended.stdout.decode().splitlines()
+        assert lines[1].startswith("a  ")
+        assert "observer-" in lines[2]
+
+
+def test_a_key_file_holds_bytes_or_digits(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    for content in (KEY, KEY.hex().encode() + b"\n"):
+        file.write_bytes(content)
+        assert members.read_key(file) == KEY
+    file.write_text("no key")
+    with pytest.raises(zt.ConfigurationError, match="64 hexadecimal digits"):
+        members.read_key(file)
+
+
+def test_without_a_key_it_does_not_join() -> None:
+    program = "from ztransport.cli import main; main()"
+    command = [sys.executable, "-c", program, "members", "127.0.0.1:1", "--cluster", "tests"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert 'sealing="none"' in ended.stderr
