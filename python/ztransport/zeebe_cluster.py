@@ -157,7 +157,9 @@ class ZeebeCluster(membership.Cluster):
             dropped=MappingProxyType({name: count for name, count in dropped.items() if count}),
             probes=counted["probes"],
             probes_failed=counted["probes_failed"],
+            suspicions=counted["suspicions"],
             refutations=counted["refutations"],
+            deaths=counted["deaths"],
             syncs=counted["syncs"],
             streams=len(self._peers),
         )

@@ -342,6 +342,8 @@ fn a_dead_member_is_suspected_and_removed() {
         // Two members and a contact point are probed in turn.
         assert!(told[0].0 - killed <= 3 * SECOND + 500, "{told:?}");
         assert!(told[1].0 - told[0].0 <= 10 * SECOND + 500, "{told:?}");
+        let statistics = world.nodes[&port].statistics();
+        assert_eq!((statistics.suspicions, statistics.deaths), (1, 1));
         assert_eq!(world.known(port).len(), 1);
     }
 }

@@ -124,6 +124,8 @@ impl Node {
         }
         if old.standing != record.standing {
             member.since = now;
+            let suspected = record.standing == Some(Standing::Suspect);
+            self.statistics.suspicions += u64::from(suspected);
         }
         *old = record.clone();
         self.spread(now, record);
@@ -138,6 +140,7 @@ impl Node {
         self.reports.before_change(id, Some(&member.record));
         member.record.standing = Some(Standing::Suspect);
         member.since = now;
+        self.statistics.suspicions += 1;
         let record = member.record.clone();
         if self.settings.notify_suspect {
             self.tell(record.address.as_ref(), &[&record]);
@@ -152,6 +155,7 @@ impl Node {
         };
         self.reports.before_change(&record.id, Some(&member.record));
         self.reports.ended(&record.id, happened);
+        self.statistics.deaths += u64::from(happened == Happened::Failed);
         self.order.retain(|id| *id != record.id);
         self.tombs.insert(&record.id, record.incarnation);
         let dead = Record {

@@ -25,6 +25,10 @@ pub struct Statistics {
     pub checked: u64,
     /// Rumours refused: no room, no address, or an incarnation from the future.
     pub refused: u64,
+    /// Members suspected, by this one or on hearing.
+    pub suspicions: u64,
+    /// Members removed after they did not answer.
+    pub deaths: u64,
     /// How often this member refuted what was said of it.
     pub refutations: u64,
 }
@@ -32,7 +36,7 @@ pub struct Statistics {
 impl Statistics {
     /// All counters by name.
     #[must_use]
-    pub const fn by_name(&self) -> [(&'static str, u64); 12] {
+    pub const fn by_name(&self) -> [(&'static str, u64); 14] {
         [
             ("probes", self.probes),
             ("probes_failed", self.probes_failed),
@@ -45,6 +49,8 @@ impl Statistics {
             ("stale", self.stale),
             ("checked", self.checked),
             ("refused", self.refused),
+            ("suspicions", self.suspicions),
+            ("deaths", self.deaths),
             ("refutations", self.refutations),
         ]
     }
