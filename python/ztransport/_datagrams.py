@@ -25,26 +25,17 @@ LOOKUPS_MAX: Final = 64
 
 
 class Datagrams:
-    """Sends datagrams to ``host:port`` and reads what came."""
+    """Sends datagrams to ``host:port`` and reads what came.
 
-    def __init__(self, background: Any) -> None:
-        self.socket = socket.socket()
+    Raises `ConfigurationError` if the port is taken.
+    """
+
+    def __init__(self, background: Any, host: str, port: int) -> None:
+        self.socket = _bound(host, port)
         self.received = self.bytes_received = self.bytes_sent = self.lost = 0
         self._background = background
         self._names: dict[tuple[str, int], tuple[Any, float]] = {}
         self._lookups = 0
-
-    def bind(self, host: str, port: int) -> None:
-        """Take datagrams from now on. Raises `ConfigurationError` if the port is taken."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.socket.close()
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.setblocking(False)
-        try:
-            self.socket.bind((host, port))
-        except OSError as error:
-            text = f"membership needs the UDP port of the node's number, {port}: {error.strerror}"
-            raise ConfigurationError(text) from None
 
     def read(self) -> Iterator[bytes]:
         """Yield what waits, up to the share of one turn."""
@@ -98,6 +89,19 @@ class Datagrams:
         while len(self._names) >= NAMES_MAX:
             self._names.pop(next(iter(self._names)))
         self._names[host, port] = (to, time.monotonic() + NAME_SECONDS_MAX)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        text = f"membership needs the UDP port of the node's number, {port}: {error.strerror}"
+        raise ConfigurationError(text) from None
+    return bound
 
 
 def host_port(address: str) -> tuple[str, int]:

@@ -86,7 +86,7 @@ class ZeebeCluster(membership.Cluster):
     """A membership that speaks Zeebe's protocol."""
 
     def __init__(self, node: Node, **chosen: Any) -> None:
-        address = _advertised(node)
+        address, bound = _addresses(node)
         self._machine = ZeebeMembers(
             cluster=node.cluster,
             name=node.node_id,
@@ -99,9 +99,9 @@ class ZeebeCluster(membership.Cluster):
         super().__init__(node, _member(self._machine.own))
         self._over = Bell(node.engine)
         self._background = node._background_class(self._failed)
-        self._datagrams = Datagrams(self._background)
         self._peers: dict[str, Peer] = {}
         self._closed = self._was_converged = False
+        self._datagrams = Datagrams(self._background, *bound)
 
     async def converged(self) -> None:
         """Wait until some member's list of all members is what is known here.
@@ -165,8 +165,6 @@ class ZeebeCluster(membership.Cluster):
         )
 
     async def _open(self) -> None:
-        assert self.node.address is not None
-        self._datagrams.bind(*host_port(self.node.address))
         await self._background.open(self._due, self._datagrams.socket, self._read)
         for subject in (PROBE, SYNC):
             self.node.handle(subject, functools.partial(self._answer, subject))
@@ -183,12 +181,17 @@ class ZeebeCluster(membership.Cluster):
                 await self.node._wait_bounded(self._over.wait(), timeout, shield=True)
         finally:
             self._closed = True
-            await self._background.close()
-            self._datagrams.socket.close()
-            for peer in self._peers.values():
-                peer._close()
-            if not self._ended:
-                self._end(None)
+            try:
+                await self._background.close()
+            finally:
+                self._release()
+
+    def _release(self) -> None:
+        self._datagrams.socket.close()
+        for peer in self._peers.values():
+            peer._close()
+        if not self._ended:
+            self._end(None)
 
     def _failed(self, error: Exception) -> None:
         """Work of ours has failed: this node is no member any more."""
@@ -317,14 +320,15 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host or host == "unix" else f"{host}:{port}"
 
 
-def _advertised(node: Node) -> tuple[str, int]:
+def _addresses(node: Node) -> tuple[tuple[str, int], tuple[str, int]]:
+    """What others are told, and what was bound."""
     address, takes_zeebe = node._advertised()
     if node.address is None:
         raise ConfigurationError("a member listens: open its node with an address")
     if not takes_zeebe:
         text = 'a member of a Zeebe cluster takes its protocol: protocols=("zt/1", "zeebe")'
         raise ConfigurationError(text)
-    return host_port(address)
+    return host_port(address), host_port(node.address)
 
 
 def _texts(properties: Mapping[str, bytes | str] | None) -> dict[str, str]:
