@@ -129,6 +129,11 @@ impl Certificate {
         self.fields().subject() == name
     }
 
+    /// Who it is for, for comparisons.
+    pub(crate) fn subject_der(&self) -> Vec<u8> {
+        self.fields().subject().to_der().unwrap_or_default()
+    }
+
     /// The content of the issuer's name, as revocation lists compare it.
     pub(crate) fn issuer_der(&self) -> Vec<u8> {
         content(&self.fields().issuer().to_der().unwrap_or_default())

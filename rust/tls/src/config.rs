@@ -14,6 +14,12 @@ pub const ALPN_PROTOCOL: &[u8] = b"zt/1";
 /// quarter of this.
 pub const SOURCE_BYTES_MAX: usize = 1 << 20;
 
+/// Most certificates a chain may have, the leaf included.
+pub const CHAIN_CERTIFICATES_MAX: usize = 16;
+
+/// Most issuers of one name among them: each could have issued each, and every path is tried.
+pub const CHAIN_NAMESAKES_MAX: usize = 3;
+
 /// Records sealed under one key before it is replaced, unless told otherwise.
 pub const REKEY_RECORDS_DEFAULT: u64 = 1 << 23;
 

@@ -268,6 +268,11 @@ impl Error {
     fn from_certificate(reason: &CertificateError) -> Self {
         let kind = match reason {
             CertificateError::UnknownIssuer => return ErrorKind::UntrustedIssuer.into(),
+            // Paths are judged elsewhere: what rustls itself finds is the handshake's signature.
+            CertificateError::BadSignature => {
+                let detail = "the peer does not prove that it has the key";
+                return Self::with_detail(ErrorKind::BadCertificate, detail);
+            }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 ErrorKind::CertificateExpired
             }

@@ -8,7 +8,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 
 use crate::certificate::{Certificate, Purpose};
 use crate::certificates;
-use crate::config::{Options, Profile};
+use crate::config::{CHAIN_CERTIFICATES_MAX, Options, Profile};
 use crate::error::{Error, ErrorKind};
 use crate::private_key::PrivateKey;
 use crate::profile;
@@ -132,6 +132,11 @@ fn check_chain(
     name: &str,
     options: &Options,
 ) -> Result<(), Error> {
+    if chain.len() > CHAIN_CERTIFICATES_MAX {
+        let reason = "has more than 16 certificates, which no peer of ours reads; leave in it the \
+                      leaf and its issuers, and name further authorities in trust";
+        return Err(Error::configuration(name, reason));
+    }
     let now = now(options)?;
     for der in chain {
         let checked = parsed(der, name)?.check_validity(now);

@@ -62,8 +62,9 @@ mod sealing;
 mod filter;
 
 pub use config::{
-    ALPN_PROTOCOL, Alpn, ClientAuth, Options, Password, Profile, REKEY_RECORDS_DEFAULT,
-    REKEY_RECORDS_MAX, SOURCE_BYTES_MAX, Source, TrustSource,
+    ALPN_PROTOCOL, Alpn, CHAIN_CERTIFICATES_MAX, CHAIN_NAMESAKES_MAX, ClientAuth, Options,
+    Password, Profile, REKEY_RECORDS_DEFAULT, REKEY_RECORDS_MAX, SOURCE_BYTES_MAX, Source,
+    TrustSource,
 };
 pub use error::{Error, ErrorKind, Fault};
 pub use filter::{BLANK_RECORDS_MAX, EARLY_BYTES_MAX, Filter};

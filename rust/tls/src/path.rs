@@ -6,7 +6,7 @@ use webpki::{EndEntityCert, Error as PathError, KeyUsage, VerifiedPath};
 
 use crate::anchors::Anchors;
 use crate::certificate::{Certificate, Purpose};
-use crate::config::Profile;
+use crate::config::{CHAIN_CERTIFICATES_MAX, CHAIN_NAMESAKES_MAX, Profile};
 use crate::error::{Error, ErrorKind};
 use crate::profile::{check_authority, check_form};
 use crate::revocation::{self, Lists};
@@ -58,6 +58,7 @@ impl Trust {
             Purpose::Client => KeyUsage::client_auth(),
         };
         let leaf = &presented.leaf;
+        check_shape(presented.intermediates)?;
         let end_entity =
             EndEntityCert::try_from(presented.der).map_err(|error| describe(&error, leaf))?;
         let lists = self.lists.borrowed();
@@ -104,6 +105,25 @@ impl Trust {
         }
         leaf.check_validity(now)?;
         self.lists.check(leaf, true)
+    }
+}
+
+/// Bounds the paths there are to try. webpki stops after 200,000 steps, which strangers could make
+/// it take for every handshake; within these bounds there are about a thousand.
+fn check_shape(intermediates: &[CertificateDer<'_>]) -> Result<(), Error> {
+    let too_many = |what: &str| Err(Error::with_detail(ErrorKind::BadCertificate, what));
+    if intermediates.len() >= CHAIN_CERTIFICATES_MAX {
+        return too_many("its chain has more than 16 certificates");
+    }
+    let parsed = intermediates.iter().map(|der| Certificate::parse(der));
+    let mut names: Vec<_> = parsed.flatten().map(|one| one.subject_der()).collect();
+    names.sort_unstable();
+    let most = names.chunk_by(|one, other| one == other).map(<[_]>::len);
+    match most.max() {
+        Some(count) if count > CHAIN_NAMESAKES_MAX => {
+            too_many("its chain has more than 3 certificates for one name")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -73,16 +73,29 @@ impl Authority {
     }
 
     pub(crate) fn issue_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Node {
+        self.issue_to(&new_key(), change)
+    }
+
+    /// A node with a key of its own choice.
+    pub(crate) fn issue_to(
+        &self,
+        key: &KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Node {
         let mut params = named("node", false);
         change(&mut params);
-        let key = new_key();
-        let leaf = params.signed_by(&key, &self.0).unwrap().pem();
+        let leaf = params.signed_by(key, &self.0).unwrap().pem();
         Node {
             begins: begins(&params),
             chain: format!("{leaf}{}", self.pem()),
             leaf,
             key: key.serialize_pem(),
         }
+    }
+
+    /// What it signs with.
+    pub(crate) fn key(&self) -> &KeyPair {
+        self.0.key()
     }
 
     /// The authority's own certificate used as a node's.

@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod authority;
+mod craft;
 mod pair;
 mod peer;
 
 mod alpn;
+mod chains;
 mod closing;
 mod flood;
 mod handshake;
@@ -15,9 +17,11 @@ mod material;
 mod misbehaviour;
 mod names;
 mod profiles;
+mod proofs;
 mod rekey;
 mod resumption;
 mod revocation;
 mod splits;
 mod strangers;
 mod trust;
+mod weak;

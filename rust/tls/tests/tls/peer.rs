@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use rustls::client::WantsClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
+    ClientConfig, ClientConnection, ConfigBuilder, Connection, RootCertStore, ServerConfig,
+    ServerConnection,
 };
 use ztransport_tls::Filter;
 
@@ -16,15 +18,40 @@ use crate::pair::drain;
 
 /// A dialer's configuration that trusts `authority` and offers `protocols`.
 pub(crate) fn client_config(authority: &Authority, protocols: &[&[u8]]) -> ClientConfig {
+    let mut config = trusting(authority).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    config
+}
+
+/// A dialer that speaks zt/1, shows `shown`'s chain and has `held`'s key.
+pub(crate) fn client_config_showing(
+    authority: &Authority,
+    shown: &Node,
+    held: &Node,
+) -> ClientConfig {
+    let own = SingleCertAndKey::from(certified(shown, held));
+    let mut config = trusting(authority).with_client_cert_resolver(Arc::new(own));
+    config.alpn_protocols = vec![b"zt/1".to_vec()];
+    config
+}
+
+fn trusting(authority: &Authority) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate(&authority.pem())).unwrap();
-    let mut config = ClientConfig::builder_with_provider(provider())
+    ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    config
+}
+
+/// The chain that `shown` shows behind its leaf, with `held`'s key.
+fn certified(shown: &Node, held: &Node) -> CertifiedKey {
+    let key = PrivateKeyDer::from_pem_slice(held.key.as_bytes()).unwrap();
+    let key = provider().key_provider.load_private_key(key).unwrap();
+    let behind = shown.chain.strip_prefix(&shown.leaf).unwrap_or_default();
+    let rest = CertificateDer::pem_slice_iter(behind.as_bytes()).map(Result::unwrap);
+    let chain = std::iter::once(certificate(&shown.leaf)).chain(rest);
+    CertifiedKey::new(chain.collect(), key)
 }
 
 pub(crate) fn dial(config: ClientConfig) -> ClientConnection {
@@ -41,9 +68,7 @@ pub(crate) fn listen_with(config: &Arc<ServerConfig>) -> ServerConnection {
 }
 
 pub(crate) fn server_config(shown: &Node, held: &Node, protocols: &[&[u8]]) -> Arc<ServerConfig> {
-    let key = PrivateKeyDer::from_pem_slice(held.key.as_bytes()).unwrap();
-    let key = provider().key_provider.load_private_key(key).unwrap();
-    let own = CertifiedKey::new(vec![certificate(&shown.leaf)], key);
+    let own = certified(shown, held);
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()

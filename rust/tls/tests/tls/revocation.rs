@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use rcgen::{
-    CertificateParams, CertificateRevocationListParams, KeyIdMethod, RevokedCertParams,
-    SerialNumber, date_time_ymd,
+    CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, KeyIdMethod, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use ztransport_tls::{ClientAuth, ErrorKind, Material, Options, Source};
 
@@ -177,5 +177,38 @@ fn c5_lists_are_checked_when_loaded() {
         let error = Material::load(&judging(&node, vec![source])).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
         assert!(error.to_string().starts_with("crl_paths"), "{error}");
+    }
+}
+
+/// A list that says it stands for one place covers those who name that place, among others too.
+#[test]
+fn c5_lists_of_several_distribution_points_cover_who_names_them() {
+    const POINTS: [&str; 3] = [
+        "http://a.example/1",
+        "http://a.example/2",
+        "http://b.example",
+    ];
+    let authority = Authority::new("ca");
+    let naming = |number, points: &[&str]| {
+        let uris = points.iter().map(|point| (*point).to_owned()).collect();
+        authority.issue_with(|params| {
+            serial(number)(params);
+            params.crl_distribution_points = vec![CrlDistributionPoint { uris }];
+        })
+    };
+    let mut scoped = current();
+    scoped.issuing_distribution_point = Some(CrlIssuingDistributionPoint {
+        distribution_point: CrlDistributionPoint {
+            uris: vec![POINTS[1].to_owned()],
+        },
+        scope: None,
+    });
+    let judge = judging(&naming(GOOD, &POINTS), vec![authority.revoke(&scoped)]);
+    let revoked = Some(&ErrorKind::CertificateRevoked);
+    assert_judged(&judge, &naming(REVOKED, &POINTS), revoked, revoked);
+    assert_judged(&judge, &naming(GOOD, &POINTS), None, None);
+    let unknown = Some(&ErrorKind::BadCertificate);
+    for number in [GOOD, REVOKED] {
+        assert_judged(&judge, &naming(number, &POINTS[2..]), unknown, unknown);
     }
 }

@@ -92,6 +92,13 @@ fn authority_in_ones_own_chain_is_an_anchor() {
     Pair::established(&authority.issue().material(), &authority.issue().material());
 }
 
+/// Without the root: the intermediate that both chains end with is enough.
+#[test]
+fn leaves_of_one_intermediate_meet() {
+    let middle = Authority::new("root").intermediate("middle", |_| {});
+    Pair::established(&middle.issue().material(), &middle.issue().material());
+}
+
 #[test]
 fn authority_in_a_trust_file_of_many_is_an_anchor() {
     let (one, other) = (Authority::new("one"), Authority::new("other"));
