@@ -12,6 +12,7 @@ CONTENDERS_ARGS ?=
 ABUSE_ARGS ?=
 HONESTY_ARGS ?=
 MEMBERSHIP_ARGS ?=
+ZEEBE_ARGS ?=
 SIM_ARGS ?=
 CARGO_FUZZ_VERSION := 0.13.2
 
@@ -26,7 +27,7 @@ INTEROP := target/interop
 RUST_SOURCES := $(shell find rust -path rust/fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print 2>/dev/null)
 FUZZ_TARGETS = $(patsubst rust/fuzz/fuzz_targets/%.rs,%,$(wildcard rust/fuzz/fuzz_targets/*.rs))
 
-.PHONY: help prerequisites interop build bench contenders honesty abuse sim membership test lint docs fuzz lock clean
+.PHONY: help prerequisites interop build bench contenders zeebe honesty abuse sim membership test lint docs fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +54,9 @@ bench: build ## measure what encryption costs, in the process and at proxies (at
 
 contenders: build ## measure ztransport beside what Python users would pick instead
 	$(BIN)/python -m bench.contenders $(CONTENDERS_ARGS)
+
+zeebe: build interop ## measure ztransport beside a real Zeebe's messaging (4 minutes)
+	$(BIN)/python -m bench.zeebe $(ZEEBE_ARGS)
 
 honesty: build ## run the experiments with known answers on the suite itself, and print their table
 	$(BIN)/python -m bench.honesty $(HONESTY_ARGS)

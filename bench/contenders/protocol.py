@@ -66,6 +66,15 @@ LINE_WORKS = {
     IDLE: Work(128, callers=64),
 }
 ALL_WORKS = WORKS | LINE_WORKS
+# Further works of the comparison with a real Zeebe (bench/zeebe).
+CALLS_64K = "calls16x64k"
+CALLS_1M = "calls4x1m"
+PING_SPIN = "ping-spin"
+EVERY_WORK = ALL_WORKS | {
+    PING_SPIN: Work(128, callers=1),
+    CALLS_64K: Work(65_536, callers=16),
+    CALLS_1M: Work(1_048_576, callers=4),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,8 @@ class Config:
     work: str = PING
     seconds: float = 1.0
     server_pid: int = 0
+    protocol: str = "zt/1"
+    """What ztransport speaks; others have one of their own."""
 
     def server_context(self) -> ssl.SSLContext | None:
         """TLS 1.3 for a server on Python's ssl; None for plaintext."""
@@ -139,7 +150,7 @@ def sample_of(config: Config, measured: windows.Window, calls_each: int = 1) -> 
     count = measured.count * calls_each
     return Sample(
         count=count,
-        payload_bytes=count * ALL_WORKS[config.work].payload_bytes,
+        payload_bytes=count * EVERY_WORK[config.work].payload_bytes,
         seconds=measured.seconds,
         client_cpu_s=measured.own_cpu_s,
         server_cpu_s=measured.cpu_s[0],

@@ -16,6 +16,7 @@ from bench.contenders.protocol import (
     CALLS,
     CONNECT,
     CONNECT_8,
+    EVERY_WORK,
     IDLE,
     MANY,
     Config,
@@ -89,7 +90,10 @@ def _open(face: Face, config: Config, address: str | None, node_id: str) -> Any:
             certificate_chain_path=own[0], private_key_path=own[1], trust=(config.trust_path,)
         )
     idle = "spin" if config.spin else "sleep"
-    return face.module.open_node(address, cluster=CLUSTER, node_id=node_id, tls=tls, idle=idle)
+    protocols = tuple(dict.fromkeys(("zt/1", config.protocol)))
+    return face.module.open_node(
+        address, cluster=CLUSTER, node_id=node_id, tls=tls, idle=idle, protocols=protocols
+    )
 
 
 async def _echo(message: Any) -> bytes:
@@ -113,7 +117,7 @@ async def _drive(face: Face, config: Config) -> Sample:
         address = f"{config.host}:{config.port}"
         if config.work in (CONNECT, CONNECT_8):
             return await _drive_connects(face, config, node, address)
-        peer = await node.connect(address)
+        peer = await node.connect(address, protocol=config.protocol)
         negotiated = f"{peer.tls.version} {peer.tls.cipher_suite}" if peer.tls else None
         sample = await _drive_peer(face, config, node, peer)
         sample.negotiated = negotiated
@@ -121,7 +125,7 @@ async def _drive(face: Face, config: Config) -> Sample:
 
 
 async def _drive_peer(face: Face, config: Config, node: Any, peer: Any) -> Sample:
-    work = ALL_WORKS[config.work]
+    work = EVERY_WORK[config.work]
     if config.work == MANY:
         payloads = [bytes(work.payload_bytes)] * BATCH
         batches = _callers(face, partial(peer.request_many, "echo", payloads), 1)
@@ -144,7 +148,7 @@ def _callers(
 
 
 async def _drive_one_way(config: Config, node: Any, peer: Any) -> Sample:
-    work = ALL_WORKS[config.work]
+    work = EVERY_WORK[config.work]
     asker = await node.connect(f"{config.host}:{config.port}", pooled=False)
 
     async def received() -> int:
@@ -165,11 +169,11 @@ async def _send(peer: Any, subject: str, payload: bytes, stretch: Phase) -> None
 
 
 async def _drive_connects(face: Face, config: Config, node: Any, address: str) -> Sample:
-    work = ALL_WORKS[config.work]
+    work = EVERY_WORK[config.work]
     payload = bytes(work.payload_bytes)
 
     async def connect_and_call() -> None:
-        peer = await node.connect(address, pooled=False)
+        peer = await node.connect(address, pooled=False, protocol=config.protocol)
         await peer.request("echo", payload)
         await peer.aclose()
 

@@ -68,6 +68,8 @@ public final class ZeebePeer {
         "large",
         (from, bytes) -> payload(Integer.parseInt(new String(bytes, StandardCharsets.UTF_8))));
     service.registerHandler("never", (from, bytes) -> new CompletableFuture<byte[]>());
+    // Answered on the thread that reads, which is the fastest kind of handler Zeebe has.
+    service.registerHandler("direct", (from, bytes) -> CompletableFuture.completedFuture(bytes));
     final BiConsumer<Address, byte[]> consumer =
         (from, bytes) -> consumed.add(new String(bytes, StandardCharsets.UTF_8));
     service.registerHandler("consume", consumer, Runnable::run);
@@ -90,6 +92,7 @@ public final class ZeebePeer {
       case "many" -> many(words[1], Integer.parseInt(words[2]), Integer.parseInt(words[3]));
       case "send" -> send(words[1], words[2], Integer.parseInt(words[3]));
       case "consumed" -> consumed.take();
+      case "measure" -> measure(words);
       default -> throw new IllegalArgumentException(words[0]);
     };
   }
@@ -128,6 +131,14 @@ public final class ZeebePeer {
       service.sendAsync(Address.from(to), subject, bytes, true).join();
     }
     return count + " sent";
+  }
+
+  /** measure ADDRESS BYTES CALLERS MILLISECONDS pooled|fresh */
+  private String measure(final String[] words) {
+    final byte[] bytes = payload(Integer.parseInt(words[2]));
+    final ClosedLoop loop =
+        new ClosedLoop(service, Address.from(words[1]), bytes, words[5].equals("pooled"));
+    return loop.run(Integer.parseInt(words[3]), Long.parseLong(words[4]));
   }
 
   private String answer(final String line) {

@@ -123,12 +123,16 @@ class Role(Program):
         self._heard = b""
 
     def answer(self, seconds_max: float = ANSWER_S_MAX) -> Any:
+        """What the next line it prints says. Raises BenchError as `line` does."""
+        return json.loads(self.line(seconds_max))
+
+    def line(self, seconds_max: float = ANSWER_S_MAX) -> str:
         """The next line it prints. Raises BenchError when it ends or says nothing in time."""
         end = time.monotonic() + seconds_max
         while b"\n" not in self._heard:
             self._hear(max(0.0, end - time.monotonic()), seconds_max)
         line, _, self._heard = self._heard.partition(b"\n")
-        return json.loads(line)
+        return line.decode()
 
     def _hear(self, wait_s: float, seconds_max: float) -> None:
         """Read once. What lies in a buffer select(2) cannot see, so this has its own."""
@@ -142,9 +146,13 @@ class Role(Program):
 
     def tell(self, message: object) -> None:
         """Send one JSON line; whether it was heard shows in the answer."""
+        self.say(json.dumps(message))
+
+    def say(self, line: str) -> None:
+        """Send one line; whether it was heard shows in the answer."""
         stdin = _given(self._process.stdin)
         try:
-            stdin.write(json.dumps(message) + "\n")
+            stdin.write(line + "\n")
             stdin.flush()
         except BrokenPipeError:
             pass  # it has ended: the answer says why
