@@ -1,4 +1,4 @@
-"""The key matrix: every form of private key loads, or says by path and reason why not."""
+"""Keys beyond the matrix of bench/keys: passwords from everywhere, fetched, damaged, weak."""
 
 from __future__ import annotations
 
@@ -6,71 +6,16 @@ import base64
 import contextlib
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
 import ztransport as zt
+from bench.keys.forms import PASSWORD, Pair, pair, sealed_by_pbes2
 from tests.openssl import needs_openssl, openssl
-
-PASSWORD = b"correct horse"
-PKCS8, TRADITIONAL = PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A self-signed certificate and its key, as `cryptography` holds them."""
-
-    key: Any
-    certificate: x509.Certificate
-
-    @property
-    def chain(self) -> bytes:
-        return self.certificate.public_bytes(Encoding.PEM)
-
-    def pem(self, form: PrivateFormat = PKCS8, password: bytes | None = None) -> bytes:
-        return self.encode(Encoding.PEM, form, password)
-
-    def encode(
-        self, encoding: Encoding, form: PrivateFormat, password: bytes | None = None
-    ) -> bytes:
-        seal = NoEncryption() if password is None else BestAvailableEncryption(password)
-        encoded: bytes = self.key.private_bytes(encoding, form, seal)
-        return encoded
-
-    def store(self, password: bytes | None) -> bytes:
-        seal: Any = NoEncryption() if password is None else BestAvailableEncryption(password)
-        return pkcs12.serialize_key_and_certificates(
-            b"node", self.key, self.certificate, None, seal
-        )
-
-
-def pair(key: Any, digest: Any = None, signer: Any = None, **dates: datetime.datetime) -> Pair:
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "node")])
-    public = key.public_key()
-    builder = (
-        x509.CertificateBuilder(name, name, public, x509.random_serial_number())
-        .not_valid_before(dates.get("begins", now - day))
-        .not_valid_after(dates.get("ends", now + day))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    )
-    signer = signer or key
-    plain = isinstance(signer, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
-    return Pair(key, builder.sign(signer, None if plain else digest or hashes.SHA256()))
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +38,10 @@ def refusal(own: Pair, key: bytes, password: Any = None, **choices: Any) -> str:
     with pytest.raises(zt.ConfigurationError) as raised:
         load(own, key, password, **choices)
     said = str(raised.value) + repr(raised.value)
-    for secret in (PASSWORD.decode(), *leaks(own)):
+    for secret in (PASSWORD.decode(), *own.secrets()[1:3]):
         assert secret not in said
     assert said.startswith(("private_key:", "certificate_chain:"))
     return said
-
-
-def leaks(own: Pair) -> list[str]:
-    """Lines of the key that nobody may quote."""
-    return own.pem().decode().splitlines()[2:4]
 
 
 def write(folder: Path, content: bytes, mode: int = 0o600) -> Path:
@@ -109,33 +49,6 @@ def write(folder: Path, content: bytes, mode: int = 0o600) -> Path:
     path.write_bytes(content)
     path.chmod(mode)
     return path
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        lambda: ec.generate_private_key(ec.SECP256R1()),
-        lambda: ec.generate_private_key(ec.SECP384R1()),
-        lambda: ec.generate_private_key(ec.SECP521R1()),
-        lambda: rsa.generate_private_key(65537, 2048),
-        ed25519.Ed25519PrivateKey.generate,
-    ],
-    ids=["p256", "p384", "p521", "rsa2048", "ed25519"],
-)
-def test_sound_keys_load_in_every_form(key: Callable[[], Any]) -> None:
-    own = pair(key())
-    forms = [(encoding, PKCS8, None) for encoding in (Encoding.PEM, Encoding.DER)]
-    forms += [(encoding, PKCS8, PASSWORD) for encoding in (Encoding.PEM, Encoding.DER)]  # type: ignore[misc]
-    if not isinstance(own.key, ed25519.Ed25519PrivateKey):
-        forms += [(encoding, TRADITIONAL, None) for encoding in (Encoding.PEM, Encoding.DER)]
-    for encoding, form, password in forms:
-        load(own, own.encode(encoding, form, password), password)
-
-
-@pytest.mark.parametrize("password", [None, b"", b"wrong"])
-def test_an_encrypted_key_needs_its_password(p256: Pair, password: bytes | None) -> None:
-    said = refusal(p256, p256.pem(password=PASSWORD), password)
-    assert ("give private_key_password" if password is None else "another one") in said
 
 
 def test_a_password_comes_from_everywhere(
@@ -191,22 +104,6 @@ def test_pkcs12_holds_key_and_chain(p256: Pair, tmp_path: Path) -> None:
     zt.TLSConfig(**both, private_key_password=PASSWORD).load()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("password", [None, b"wrong"])
-def test_pkcs12_needs_its_password(p256: Pair, password: bytes | None) -> None:
-    said = refusal(p256, p256.store(PASSWORD), password)
-    assert ("give private_key_password" if password is None else "another one") in said
-
-
-def test_pkcs12_of_the_old_kind_is_refused(p256: Pair) -> None:
-    seal = (
-        PrivateFormat.PKCS12.encryption_builder()
-        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        .build(PASSWORD)
-    )
-    store = pkcs12.serialize_key_and_certificates(b"n", p256.key, p256.certificate, None, seal)
-    assert "old way" in refusal(p256, store, PASSWORD)
-
-
 def test_damaged_stores_open_or_are_refused(p256: Pair) -> None:
     seal = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(1)
     seal = seal.key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
@@ -222,12 +119,6 @@ def test_damaged_stores_open_or_are_refused(p256: Pair) -> None:
             config.load()
     for length in range(0, len(store), 7):
         refusal(p256, store[:length], PASSWORD)
-
-
-def test_old_password_formats_are_refused(rsa2048: Pair) -> None:
-    said = refusal(rsa2048, rsa2048.pem(TRADITIONAL, PASSWORD), PASSWORD)
-    assert "DEK-Info" in said
-    assert "openssl pkcs8 -topk8" in said
 
 
 @needs_openssl
@@ -246,50 +137,9 @@ def test_scrypt_opens(p256: Pair, tmp_path: Path) -> None:
     load(p256, openssl("pkcs8", "-topk8", *seal, "-scrypt"), PASSWORD)
 
 
-def der(tag: int, *parts: bytes) -> bytes:
-    """One DER element of fewer than 128 bytes."""
-    body = b"".join(parts)
-    return bytes([tag, len(body)]) + body
-
-
-def asking_for(rounds: int) -> bytes:
-    """An encrypted key (PBES2 with PBKDF2 and AES-256-CBC) around 16 bytes of nothing."""
-    pbes2, pbkdf2, sha256, aes = (
-        der(6, bytes.fromhex(oid))
-        for oid in (
-            "2a864886f70d01050d",
-            "2a864886f70d01050c",
-            "2a864886f70d0209",
-            "60864801650304012a",
-        )
-    )
-    count = der(2, rounds.to_bytes(4))
-    kdf = der(0x30, pbkdf2, der(0x30, der(4, bytes(8)), count, der(0x30, sha256, der(5))))
-    scheme = der(0x30, pbes2, der(0x30, kdf, der(0x30, aes, der(4, bytes(16)))))
-    return der(0x30, scheme, der(4, bytes(16)))
-
-
 def test_a_key_that_asks_for_endless_work_is_refused(p256: Pair) -> None:
-    assert "more work" in refusal(p256, asking_for((1 << 24) + 1), PASSWORD)
-    assert "more work" in refusal(p256, asking_for(99_999_999), PASSWORD)
-
-
-def test_keys_without_a_use_in_tls_are_refused(p256: Pair) -> None:
-    old = dsa.generate_private_key(2048)
-    for form in (PKCS8, TRADITIONAL):
-        assert "is a DSA key" in refusal(p256, Pair(old, p256.certificate).pem(form))
-    odd = Pair(ed448.Ed448PrivateKey.generate(), p256.certificate).pem()
-    assert "neither an RSA" in refusal(p256, odd)
-    assert "is an OpenSSH key" in refusal(p256, p256.pem(PrivateFormat.OpenSSH))
-
-
-def test_the_key_of_another_certificate_is_refused(p256: Pair, rsa2048: Pair) -> None:
-    for other in (pair(ec.generate_private_key(ec.SECP256R1())), rsa2048):
-        assert "is not the key of the first" in refusal(p256, other.pem())
-
-
-def test_two_keys_in_one_source_are_refused(p256: Pair, rsa2048: Pair) -> None:
-    assert "more than one" in refusal(p256, p256.pem() + rsa2048.pem())
+    assert "more work" in refusal(p256, sealed_by_pbes2((1 << 24) + 1), PASSWORD)
+    assert "more work" in refusal(p256, sealed_by_pbes2(99_999_999), PASSWORD)
 
 
 def test_the_form_of_lines_does_not_matter(p256: Pair) -> None:

@@ -15,15 +15,19 @@ from pathlib import Path
 
 from bench.abuse import (
     calls,
+    certificates,
     connections,
     frames,
     gossip,
     handlers,
     handshakes,
+    keyfiles,
     secrecy,
     shutdown,
     soak,
+    stuck,
     tampering,
+    zeebe,
 )
 from bench.abuse.cases import Row
 from bench.abuse.stage import ATTACKER_CORE, Stage
@@ -35,11 +39,15 @@ RECORDS = Path("bench/records")
 FAMILIES = (
     connections,
     handshakes,
+    stuck,
     tampering,
     frames,
     calls,
     handlers,
     shutdown,
+    zeebe,
+    certificates,
+    keyfiles,
     soak,
     secrecy,
     gossip,
@@ -70,10 +78,11 @@ class Result:
     seconds: float
 
 
-def _order(row: Row) -> tuple[str, int]:
-    """T1 before T10; the soak behind the rows of the list; secrets last, as they look at all."""
-    letter, number = row.id[0], int(row.id[1:])
-    return ("Z" if row.id == "T32" else "U" if letter == "S" else letter, number)
+def _order(row: Row) -> tuple[str, int, str]:
+    """T1, T1z, T10; the soak behind the rows of the list; secrets last, as they look at all."""
+    letter, number = row.id[0], int(row.id[1:].rstrip("z"))
+    family = "Z" if row.id == "T32" else "V" if letter == "S" else letter
+    return family, number, row.id
 
 
 ROWS = sorted((row for family in FAMILIES for row in family.ROWS), key=_order)
@@ -94,11 +103,11 @@ def _arguments(given: list[str]) -> argparse.Namespace:
 
 
 def _ids(text: str) -> list[str]:
-    known = {row.id for row in ROWS}
-    chosen = text.upper().split(",")
+    known = {row.id.lower(): row.id for row in ROWS}
+    chosen = text.lower().split(",")
     if unknown := [one for one in chosen if one not in known]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]}: choose from {', '.join(known)}")
-    return chosen
+        raise argparse.ArgumentTypeError(f"{unknown[0]}: choose from {', '.join(known.values())}")
+    return [known[one] for one in chosen]
 
 
 def _run(row: Row, stage: Stage, seed: int) -> Result:

@@ -74,6 +74,16 @@ class Case:
         return self.server.plain
 
     @property
+    def zeebe(self) -> Target:
+        """The server's TLS node that takes Zeebe's protocol too."""
+        return self.server.zeebe
+
+    @property
+    def zeebe_plain(self) -> Target:
+        """The same in plaintext, there for tests only."""
+        return self.server.zeebe_plain
+
+    @property
     def p99_limit_ms(self) -> float:
         """What the control client's p99 may be."""
         return max(P99_FACTOR_MAX * self.quiet["p99_ms"], P99_MS_FLOOR)
@@ -99,3 +109,5 @@ class Row:
     """Whether the case itself keeps the control client waiting, so that its p99 has no bar."""
     control: Control = field(default_factory=Control)
     descriptors_max: int | None = None
+    hello_timeout_ms: int | None = None
+    """How long the server waits for a greeting, if not as long as by default."""

@@ -8,6 +8,7 @@ import socket
 import statistics
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import trio
@@ -41,9 +42,14 @@ POLL_S = 0.1
 
 def silent(case: Case) -> None:
     """T1."""
+    silent_at(case, [case.tls])
+
+
+def silent_at(case: Case, targets: Sequence[Target]) -> None:
+    """Silent sockets at one door, or shared by several."""
     crowd = Crowd()
     for number in range(SILENT):
-        crowd.add(dial(case.tls, source(number // SILENT_PER_SOURCE)))
+        crowd.add(dial(targets[number % len(targets)], source(number // SILENT_PER_SOURCE)))
     crowd.wait(HANDSHAKE_BAR_S * 2)
     case.bars.exactly("gone", len(crowd.ages_s), SILENT)
     case.bars.at_most("last after", max(crowd.ages_s, default=0), HANDSHAKE_BAR_S, "s")

@@ -9,6 +9,8 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import accumulate
 
 from bench.abuse import wire
 from bench.abuse.cases import Case, Row
@@ -35,25 +37,30 @@ RESERVED_FLAG = 0x80
 def cut_short(case: Case) -> None:
     """T15: a FIN without close_notify at every byte of three records, each a frame."""
     requests = [wire.request(1, wire.request_id(n, n), b"cut") for n in (1, 2, 3)]
-    tally_before, cuts, complete = case.server.facts()["tally"], 0, 0
-    cut = 0
-    while True:
-        with greeted(case.tls, "tally") as raw:
-            records = [raw.seal(request) for request in requests]
-            stream = b"".join(records)
-            if cut > len(stream):
-                break
-            raw.sock.sendall(stream[:cut])
-            raw.sock.shutdown(socket.SHUT_WR)
-            raw.end()
-        ends = (len(b"".join(records[:n])) for n in (1, 2, 3))
-        complete += sum(end <= cut for end in ends)
-        cuts, cut = cuts + 1, cut + 1
+    cuts = cut_at(case, partial(greeted, case.tls, "tally"), requests)
     closed = case.closed()
     case.bars.exactly(f"of {cuts} cuts clean", closed["closed_in_order"], 0)
     case.bars.counted(closed, connection_lost=cuts)
+
+
+def cut_at(case: Case, connect: Callable[[], Raw], requests: list[bytes]) -> int:
+    """End after every count of bytes of some requests for the tally; how many ends that were.
+
+    Whatever was whole must have reached the handler, and nothing else.
+    """
+    tally_before, cut, complete, length = case.server.facts()["tally"], 0, 0, 0
+    while cut <= length:
+        with connect() as raw:
+            records = [raw.seal(request) for request in requests]
+            length = sum(map(len, records))
+            raw.sock.sendall(b"".join(records)[:cut])
+            raw.sock.shutdown(socket.SHUT_WR)
+            raw.end()
+        complete += sum(end <= cut for end in accumulate(map(len, records)))
+        cut += 1
     delivered = case.server.facts()["tally"] - tally_before
     case.bars.exactly("delivered", delivered, complete)
+    return cut
 
 
 def _header(length: int) -> bytes:

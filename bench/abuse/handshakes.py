@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +18,7 @@ from bench.abuse import wire
 from bench.abuse.cases import Case, Row
 from bench.abuse.connections import HANDSHAKE_BAR_S, SILENT, SILENT_PER_SOURCE
 from bench.abuse.crowd import Crowd, source
-from bench.abuse.raw import READ_BYTES, Ended, Raw, Target, connected, dial
+from bench.abuse.raw import ALPN, READ_BYTES, Ended, Raw, Target, connected, dial
 from bench.abuse.server import CLUSTER
 from bench.abuse.stage import Control
 from ztransport.bench import environment
@@ -53,13 +55,19 @@ def _flight(context: ssl.SSLContext | None) -> bytes:
 
 def dripping(case: Case) -> None:
     """T2: every socket sends its ClientHello by one byte a second."""
-    hello, crowd, held = hello_of(case.tls), Crowd(), [0.0]
+    drip_at(case, case.tls, hello_of(case.tls))
+
+
+def drip_at(case: Case, target: Target, said: bytes) -> None:
+    """Sockets that each say something by one byte a second."""
+    crowd, held = Crowd(), [0.0]
     for number in range(SILENT):
-        crowd.add(dial(case.tls, source(number // SILENT_PER_SOURCE)))
+        crowd.add(dial(target, source(number // SILENT_PER_SOURCE)))
 
     def drip(second: int) -> None:
         for sock in crowd.sockets():
-            sock.send(hello[second - 1 : second])
+            with contextlib.suppress(ConnectionError):  # ended, and not read yet
+                sock.send(said[second - 1 : second])
         if second == DRIP_MEASURED_AT_S:
             rise = environment.resident_bytes(case.server.pid) - case.resident_cold
             held[0] = rise / 1024 / SILENT
@@ -74,9 +82,14 @@ def dripping(case: Case) -> None:
 
 def ungreeted(case: Case) -> None:
     """T3."""
+    ungreeted_at(case, lambda: connected(case.tls))
+
+
+def ungreeted_at(case: Case, connect: Callable[[], Raw]) -> None:
+    """Connections that are silent once TLS is done, or soon after."""
     crowd = Crowd()
     for _ in range(UNGREETED):
-        crowd.add(connected(case.tls).sock)
+        crowd.add(connect().sock)
     crowd.wait(GREETING_BAR_S * 2)
     case.bars.exactly("gone", len(crowd.ages_s), UNGREETED)
     case.bars.at_most("last after", max(crowd.ages_s, default=0), GREETING_BAR_S, "s")
@@ -101,21 +114,26 @@ def flooded(case: Case) -> None:
 
 def strangers(case: Case) -> None:
     """T8."""
+    strangers_at(case, case.tls)
+    case.bars.counted(case.closed(), not_tls=len(STRANGERS), bad_version=1)
+
+
+def strangers_at(case: Case, target: Target) -> None:
+    """What is no TLS 1.3, at a TLS door."""
     waits = []
     for name, said in STRANGERS.items():
         begin = time.perf_counter()
-        with Raw(dial(case.tls), None) as raw:
+        with Raw(dial(target), None) as raw:
             raw.send(said)
             answer = raw.sock.recv(READ_BYTES)
             waits.append((time.perf_counter() - begin) * 1e3)
             case.bars.check(f"{name}: one alert", answer == NOT_TLS_ALERT and not _more(raw))
-    old = case.tls.context()
+    old = target.context()
     assert old is not None  # this target has TLS
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    refusal, wait = _refusal(case.tls, old)
+    refusal, wait = refusal_of(target, old)
     case.bars.check(f"TLS 1.2: {refusal}", "protocol version" in refusal)
     case.bars.at_most("slowest", max([*waits, wait]), ANSWER_MS_MAX, "ms")
-    case.bars.counted(case.closed(), not_tls=len(STRANGERS), bad_version=1)
 
 
 def _more(raw: Raw) -> bytes:
@@ -125,7 +143,7 @@ def _more(raw: Raw) -> bytes:
         return b""
 
 
-def _refusal(target: Target, context: ssl.SSLContext | None) -> tuple[str, float]:
+def refusal_of(target: Target, context: ssl.SSLContext | None) -> tuple[str, float]:
     """How a handshake is refused, and after how many ms."""
     begin = time.perf_counter()
     with Raw(dial(target), context) as raw:
@@ -144,16 +162,17 @@ def mismatched(case: Case) -> None:
         (None, case.tls, zt.TLSPeer),
     ):
         begin = time.monotonic()
-        found = trio.run(_dial_error, tls, target.address)
+        found = trio.run(dial_error, tls, target.address)
         case.bars.exactly("raises", found.__name__, expected.__name__)
         case.bars.at_most("after", time.monotonic() - begin, MISMATCH_S_MAX, "s")
     case.bars.counted(case.closed(), tls_peer=1, not_tls=1)
 
 
-async def _dial_error(tls: Any, address: str) -> type[BaseException]:
+async def dial_error(tls: Any, address: str, protocol: Any = "zt/1") -> type[BaseException]:
+    """The type of what a dialer of ours raises; NoneType for nothing."""
     async with zt.open_node(None, cluster=CLUSTER, node_id="mismatched", tls=tls) as node:
         try:
-            await node.connect(address)
+            await node.connect(address, protocol=protocol)
         except zt.Error as error:
             return type(error)
     return type(None)  # type: ignore[return-value]  # shown as what was raised: nothing
@@ -162,7 +181,7 @@ async def _dial_error(tls: Any, address: str) -> type[BaseException]:
 def without_alpn(case: Case) -> None:
     """T10."""
     for name, alpn in (("no ALPN", ()), ("h2", ("h2",))):
-        found = [_refusal(case.tls, case.tls.context(alpn))[0] for _ in range(REFUSALS)]
+        found = [refusal_of(case.tls, case.tls.context(alpn))[0] for _ in range(REFUSALS)]
         refused = sum("no application protocol" in one for one in found)
         case.bars.exactly(f"{name} refused", refused, REFUSALS)
     case.bars.counted(case.closed(), alpn_refused=2 * REFUSALS)
@@ -170,22 +189,40 @@ def without_alpn(case: Case) -> None:
 
 def split_hellos(case: Case) -> None:
     """T11: three kinds of hello cut at every byte, in tiny records, and with all at once."""
-    failed, done = [], 0
+    opening = wire.PREFACE + wire.hello(case.tls.cluster) + wire.subject(1, "echo")
+    asked = wire.request(1, wire.request_id(1, 0), b"same")
+
+    def is_answered(raw: Raw) -> bool:
+        return raw.expect(wire.REPLY).body == b"same"
+
+    split_at(case, case.tls, Greeting((ALPN,), opening + asked, is_answered))
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """All that a dialer says at once, and how it knows that this was understood."""
+
+    alpn: tuple[str, ...]
+    said: bytes
+    is_answered: Callable[[Raw], bool]
+
+
+def split_at(case: Case, target: Target, greeting: Greeting) -> None:
+    """Hellos cut anyhow, each followed at once by greeting and first request."""
+    failed, done = 0, 0
     for groups in ("prime256v1", "X25519", None):
-        context = case.tls.context()
+        context = target.context(greeting.alpn)
         assert context is not None  # this target has TLS
         if groups is not None:
             context.set_ecdh_curve(groups)
         for cut in range(1, len(_flight(context))):
             done += 1
-            if not _same_outcome(case.tls, context, partial(_in_two, cut)):
-                failed.append(cut)
-    context = case.tls.context()
+            failed += not _same_outcome(target, context, greeting, partial(_in_two, cut))
+    context = target.context(greeting.alpn)
     for pieces in (_in_tiny_records, _byte_by_byte):
         done += 1
-        if not _same_outcome(case.tls, context, pieces):
-            failed.append(-1)
-    case.bars.exactly(f"of {done} different", len(failed), 0)
+        failed += not _same_outcome(target, context, greeting, pieces)
+    case.bars.exactly(f"of {done} different", failed, 0)
 
 
 def _in_two(cut: int, hello: bytes) -> list[bytes]:
@@ -202,7 +239,10 @@ def _in_tiny_records(hello: bytes) -> list[bytes]:
 
 
 def _same_outcome(
-    target: Target, context: ssl.SSLContext | None, pieces: Callable[[bytes], list[bytes]]
+    target: Target,
+    context: ssl.SSLContext | None,
+    greeting: Greeting,
+    pieces: Callable[[bytes], list[bytes]],
 ) -> bool:
     """Whether the handshake succeeds; its last flight carries greeting and first request too."""
     with Raw(dial(target), context) as raw:
@@ -210,10 +250,8 @@ def _same_outcome(
             for piece in pieces(raw.flight()):
                 raw.sock.sendall(piece)
             last = raw.finish_handshake()
-            opening = wire.PREFACE + wire.hello(target.cluster) + wire.subject(1, "echo")
-            asked = wire.request(1, wire.request_id(1, 0), b"same")
-            raw.sock.sendall(last + raw.seal(opening + asked))
-            answered = raw.expect(wire.REPLY).body == b"same"
+            raw.sock.sendall(last + raw.seal(greeting.said))
+            answered = greeting.is_answered(raw)
             raw.say_goodbye()
             raw.end()
         except Ended:

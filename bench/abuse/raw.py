@@ -146,6 +146,11 @@ class Raw:
         self.send(wire.PREFACE + wire.hello(cluster) + b"".join(names))
         self.expect(wire.HELLO)
 
+    def read_plain(self) -> bytes:
+        """The plaintext of one more read. Raises Ended at the end of the connection."""
+        self.receive()
+        return self._open()
+
     def next_frame(self) -> wire.Frame:
         """The next frame. Raises Ended at the end of the connection."""
         while not self._frames:
@@ -214,9 +219,9 @@ class Raw:
         self.sock.close()
 
 
-def connected(target: Target, source: str = HOST) -> Raw:
+def connected(target: Target, source: str = HOST, alpn: tuple[str, ...] = (ALPN,)) -> Raw:
     """A connection with TLS done and nothing greeted."""
-    raw = Raw(dial(target, source), target.context())
+    raw = Raw(dial(target, source), target.context(alpn))
     raw.handshake()
     return raw
 

@@ -1,4 +1,4 @@
-"""The server that is abused: a TLS and a plaintext node of the Trio face in one process.
+"""The server that is abused: nodes of the Trio face in one process, each with its own way in.
 
 It answers questions about itself on its standard output, one JSON line each.
 """
@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import trio
@@ -36,6 +36,7 @@ class Setup:
     core: int
     descriptors_max: int | None = None
     port: int = 0
+    hello_timeout_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -126,13 +127,32 @@ async def asked() -> AsyncIterator[Any]:
                 yield json.loads(line)
 
 
+def _ways_in(setup: Setup) -> dict[str, dict[str, Any]]:
+    """By name, how each node is opened; `plain` and `zeebe_plain` are there for tests only."""
+    tls = zt.TLSConfig(certificate_chain_path=setup.chain, private_key_path=setup.key)
+    both = ("zt/1", "zeebe")
+    return {
+        "tls": {"address": f"{HOST}:{setup.port}", "tls": tls},
+        "plain": {"tls": None},
+        "permissive": {"tls": tls, "accept": "permissive"},
+        "mutual": {"tls": replace(tls, client_auth="required")},
+        "zeebe": {"tls": tls, "protocols": both},
+        "zeebe_plain": {"tls": None, "protocols": both},
+    }
+
+
+def _limits(setup: Setup) -> zt.Limits:
+    if setup.hello_timeout_ms is None:
+        return zt.Limits()
+    return zt.Limits(hello_timeout_ms=setup.hello_timeout_ms)
+
+
 async def _serve(setup: Setup) -> None:
     work, nodes = Work(), {}
-    tls = zt.TLSConfig(certificate_chain_path=setup.chain, private_key_path=setup.key)
     async with AsyncExitStack() as stack:
-        for name, config, port in (("tls", tls, setup.port), ("plain", None, 0)):
-            address, node_id = f"{HOST}:{port}", f"server-{name}"
-            opened = zt.open_node(address, cluster=CLUSTER, node_id=node_id, tls=config)
+        for name, way in _ways_in(setup).items():
+            chosen = {"address": f"{HOST}:0", "node_id": f"server-{name}", **way}
+            opened = zt.open_node(cluster=CLUSTER, limits=_limits(setup), **chosen)
             nodes[name] = await stack.enter_async_context(opened)
             _register(nodes[name], work)
         say({name: node.address for name, node in nodes.items()})

@@ -76,8 +76,13 @@ class Server(Child):
     def __init__(self, command: list[str], errors: Path, trust: Path) -> None:
         super().__init__("server", command, errors)
         addresses = self.answer()
-        self.tls = Target(addresses["tls"], server.CLUSTER, trust)
-        self.plain = Target(addresses["plain"], server.CLUSTER)
+        self.tls, self.mutual, self.zeebe = (
+            Target(addresses[name], server.CLUSTER, trust) for name in ("tls", "mutual", "zeebe")
+        )
+        self.plain, self.zeebe_plain, self.permissive = (
+            Target(addresses[name], server.CLUSTER)
+            for name in ("plain", "zeebe_plain", "permissive")
+        )
 
     def facts(self) -> Any:
         """What it says of itself now."""
@@ -107,14 +112,14 @@ class Stage:
     """Starts processes and ends all of them when it is left."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
         self._children: list[Child] = []
         self._files = 0
-        authority = certs.create_authority("ztransport abuse")
-        self.leaf = authority.issue([HOST, "localhost"])
+        self.directory = directory
+        self.authority = certs.create_authority("ztransport abuse")
+        self.leaf = self.authority.issue([HOST, "localhost"])
         self._chain, self._key = self.leaf.write(directory, "server")
         self.trust = directory / "trust.pem"
-        self.trust.write_bytes(authority.certificate_pem)
+        self.trust.write_bytes(self.authority.certificate_pem)
 
     def __enter__(self) -> Self:
         return self
@@ -131,10 +136,15 @@ class Stage:
 
     def outputs(self) -> dict[str, bytes]:
         """All that any process wrote to its standard error or its log, by file name."""
-        kept = (*self._directory.glob("*.err"), *self._directory.glob("*.log"))
+        kept = (*self.directory.glob("*.err"), *self.directory.glob("*.log"))
         return {path.name: path.read_bytes() for path in kept}
 
-    def server(self, descriptors_max: int | None = None, port: int = 0) -> Server:
+    def server(
+        self,
+        descriptors_max: int | None = None,
+        port: int = 0,
+        hello_timeout_ms: int | None = None,
+    ) -> Server:
         """Start a server."""
         setup = server.Setup(
             chain=str(self._chain),
@@ -143,6 +153,7 @@ class Stage:
             core=SERVER_CORE,
             descriptors_max=descriptors_max,
             port=port,
+            hello_timeout_ms=hello_timeout_ms,
         )
         command = [sys.executable, "-m", "bench.abuse.server", json.dumps(asdict(setup))]
         return self._keep(Server(command, self._new_file("server", ".err"), self.trust))
@@ -184,7 +195,7 @@ class Stage:
 
     def _new_file(self, name: str, suffix: str) -> Path:
         self._files += 1
-        path = self._directory / f"{name}-{self._files}{suffix}"
+        path = self.directory / f"{name}-{self._files}{suffix}"
         path.touch()
         return path
 

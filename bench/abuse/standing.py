@@ -84,7 +84,7 @@ class Start:
 @contextmanager
 def watched(stage: Stage, row: Row, seed: int) -> Iterator[Case]:
     """Start server and control client for a row, and check the standing conditions behind it."""
-    server = stage.server(row.descriptors_max)
+    server = stage.server(row.descriptors_max, hello_timeout_ms=row.hello_timeout_ms)
     cold = environment.resident_bytes(server.pid)
     if row.descriptors_max is None:
         _warm_up(server)
