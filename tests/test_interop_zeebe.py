@@ -113,6 +113,13 @@ def start(tmp_path: Path, compression: str, files: list[str]) -> ZeebePeer:
     return ZeebePeer([CLUSTER, compression, *files], tmp_path / "java.log")
 
 
+def secured(authority: certs.Authority, path: Path) -> tuple[list[str], zt.TLSConfig]:
+    """Files for a Zeebe, and the configuration of one of ours that trusts it."""
+    files = [str(file) for file in authority.issue(LOOPBACK).write(path, "zeebe")]
+    chain, key = authority.issue(LOOPBACK).write(path, "own")
+    return files, zt.TLSConfig(certificate_chain_path=chain, private_key_path=key)
+
+
 MODES = [(security, way) for security in ("plaintext", "tls") for way in ("none", "gzip", "snappy")]
 
 
@@ -123,12 +130,7 @@ def pair(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pair]:
     (security, compression), path = request.param, tmp_path_factory.mktemp("zeebe")
-    files: list[str] = []
-    tls = None
-    if security == "tls":
-        files = [str(file) for file in authority.issue(LOOPBACK).write(path, "zeebe")]
-        own = authority.issue(LOOPBACK).write(path, "own")
-        tls = zt.TLSConfig(certificate_chain_path=own[0], private_key_path=own[1])
+    files, tls = secured(authority, path) if security == "tls" else ([], None)
     zeebe = start(path, compression, files)
     yield Pair(zeebe, compression, tls)
     zeebe.end()
@@ -325,11 +327,13 @@ async def test_another_cluster_is_refused_by_both(pair: Pair) -> None:
         assert answer.startswith("error ConnectionClosed")
 
 
+@pytest.mark.parametrize("security", ["plaintext", "tls"])
 async def test_a_zeebe_that_is_killed_fails_its_calls(
-    tmp_path: Path, authority: certs.Authority
+    tmp_path: Path, authority: certs.Authority, security: str
 ) -> None:
-    zeebe = start(tmp_path, "none", [])
-    async with Pair(zeebe, "none", None).open() as node:
+    files, tls = secured(authority, tmp_path) if security == "tls" else ([], None)
+    zeebe = start(tmp_path, "none", files)
+    async with Pair(zeebe, "none", tls).open() as node:
         peer = await node.connect(zeebe.address, pooled=False, protocol="zeebe")
         assert await peer.request("echo", b"x") == b"x"
         async with trio.open_nursery() as nursery:

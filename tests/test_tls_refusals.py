@@ -230,14 +230,18 @@ async def test_the_end_of_a_certificate_is_seen_by_handlers(authority: Authority
     assert not_after > datetime.datetime.now(datetime.UTC)
 
 
-def test_the_systems_authorities_are_an_explicit_choice(
+async def test_the_systems_authorities_are_an_explicit_choice(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(authority.certificate_pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    zt.TLSConfig(trust=("system",)).load()
+    listener = config(authority.issue(LOOPBACK))
+    unasked = config(create_authority("another").issue(LOOPBACK))
+    assert await meet(listener, zt.TLSConfig(trust=("system",))) == (None, set())
+    refused = (zt.UntrustedIssuer, {"untrusted_issuer"})
+    assert await meet(listener, unasked) == refused
     bundle.write_bytes(authority.issue(LOOPBACK).chain_pem.split(b"-----END")[0])
     with pytest.raises(zt.ConfigurationError, match="none were found"):
         zt.TLSConfig(trust=("system",)).load()
