@@ -17,6 +17,9 @@ const BATCH: usize = 100;
 /// Time between two datagrams at the door: so long that strangers are always looked at.
 const PAUSE_MS: u64 = 1;
 
+/// The first incarnation of three bytes; there are two million of them.
+const INCARNATION_LONG: u32 = 1 << 14;
+
 /// A sender and a receiver of one cluster, and the ids of the members that are suspected.
 struct Bench {
     receiver: Node,
@@ -41,16 +44,17 @@ impl Nanos {
 
 pub(super) fn run(options: &Options) -> Result<Value, String> {
     let mut bench = Bench::new(options);
-    let rumours = bench.suspects.len();
+    let (rumours, bytes) = (bench.suspects.len(), bench.sealed().len());
     let mut costs = vec![
         ("encode_ping", bench.encode_ping()),
         ("encode", bench.encode()),
         ("validate", bench.validate()),
         ("seal", bench.seal()),
         ("open", bench.open()),
-        ("open_and_merge_new", bench.merge_new()),
         ("open_and_merge_known", bench.merge_known()),
+        ("open_and_merge_new", bench.merge_new()),
     ];
+    let new = bench.suspects.len();
     // What the suspicions made the member say is no reply to what comes now.
     bench.drain();
     costs.extend([
@@ -68,13 +72,14 @@ pub(super) fn run(options: &Options) -> Result<Value, String> {
     let replies = bench.drain();
     let mut results = Map::new();
     results.insert("unit".to_owned(), json!("ns for one datagram"));
-    results.insert("datagram_bytes".to_owned(), json!(bench.sealed().len()));
+    results.insert("datagram_bytes".to_owned(), json!(bytes));
     results.insert("suspicions_in_a_datagram".to_owned(), json!(rumours));
+    results.insert("new_suspicions_in_a_datagram".to_owned(), json!(new));
     results.insert("members".to_owned(), json!(options.nodes));
     results.insert("replies_to_dropped".to_owned(), json!(replies));
     results.insert(
         "ns_per_rumour".to_owned(),
-        per_rumour(&costs, rumours as f64),
+        per_rumour(&costs, rumours as f64, new as f64),
     );
     for (name, nanos) in costs {
         results.insert(name.to_owned(), summary(nanos.0));
@@ -83,7 +88,7 @@ pub(super) fn run(options: &Options) -> Result<Value, String> {
 }
 
 /// Medians divided by the rumours in a datagram; merging is what remains without opening.
-fn per_rumour(costs: &[(&str, Nanos)], rumours: f64) -> Value {
+fn per_rumour(costs: &[(&str, Nanos)], rumours: f64, new: f64) -> Value {
     let median = |name: &str| {
         let found = costs.iter().find(|(known, _)| *known == name);
         found.map_or(0.0, |(_, nanos)| nanos.median())
@@ -92,16 +97,16 @@ fn per_rumour(costs: &[(&str, Nanos)], rumours: f64) -> Value {
         "encode": median("encode") / rumours,
         "validate": median("validate") / rumours,
         "merge_known": (median("open_and_merge_known") - median("open")) / rumours,
-        "merge_new": (median("open_and_merge_new") - median("open")) / rumours,
+        "merge_new": (median("open_and_merge_new") - median("open")) / new,
     })
 }
 
-/// The first of `members` whose suspicions fill one datagram.
-fn suspects(members: &[u64]) -> Vec<u64> {
+/// The first of `members` whose suspicions in an incarnation fill one datagram.
+fn suspects(members: &[u64], incarnation: u32) -> Vec<u64> {
     let room = DATAGRAM_BYTES_MIN - ENVELOPE_BYTES;
     let mut body = Vec::new();
     let fits = members.iter().take_while(|&&sid| {
-        suspect(sid, 1, 1).encode(&mut body);
+        suspect(sid, incarnation, 1).encode(&mut body);
         body.len() <= room
     });
     fits.copied().collect()
@@ -126,7 +131,7 @@ impl Bench {
             receiver: world.hosts.swap_remove(0).node,
             sender: Keyring::new(Label::of(CLUSTER), &Protection::Sealed.sealing(), sid),
             sid,
-            suspects: suspects(&sids[2..]),
+            suspects: suspects(&sids[2..], 1),
             incarnation: 1,
             counter: 0,
             now: Time::ZERO,
@@ -248,8 +253,11 @@ impl Bench {
         self.time(|bench| bench.batch(|_| {}), open)
     }
 
-    /// Every datagram suspects all its members in a later incarnation than the one before.
+    /// Every datagram suspects all its members in a later incarnation than the one before. Later
+    /// incarnations are longer, so that fewer suspicions fit.
     fn merge_new(&mut self) -> Nanos {
+        self.suspects = suspects(&self.suspects, INCARNATION_LONG);
+        self.incarnation = INCARNATION_LONG;
         let fresh = |bench: &mut Self| {
             let next = |_| {
                 bench.incarnation += 1;
@@ -262,6 +270,8 @@ impl Bench {
 
     /// Rumours that the receiver has heard already.
     fn merge_known(&mut self) -> Nanos {
+        let mut first = self.sealed();
+        self.take(&mut first);
         self.door(|_| {})
     }
 
