@@ -97,6 +97,14 @@ class Limits:
     """How long a peer may leave written bytes unread before it is cut off."""
     linger_ms: int = 1_000
     """How long a refused peer is read, so that it learns why."""
+    connection_age_max_ms: int = 0
+    """Age by which a connection is replaced by a new one, without a call noticing; 0 for none.
+
+    Each is replaced at a random moment in the last fifth of it. It holds for dialled connections of
+    pooled peers and for accepted ones; for accepted ones of Zeebe's protocol it does not.
+    """
+    retire_timeout_ms: int = 60_000
+    """How long what runs on a connection that is being replaced may take."""
     redial_base_ms: int = 50
     """First upper bound of the random wait before a re-dial."""
     redial_cap_ms: int = 2_000

@@ -19,6 +19,14 @@ pub enum Notice {
     },
     /// A dialled peer has greeted, for the first time or again.
     Up,
+    /// This peer takes the place of another, whose connection is being replaced: what is begun
+    /// from now on is begun here. What was begun under the old key ends there, before its `Down`.
+    Replaced {
+        /// The old key.
+        old: PeerKey,
+    },
+    /// One-way messages may be sent again after a refusal.
+    Room,
     /// The first dial failed: the key is dead.
     ConnectFailed {
         /// Why.

@@ -67,7 +67,9 @@ impl Engine {
     pub(crate) fn call(&mut self, peer: PeerKey, call: Call<'_>) -> Result<CallId, Refusal> {
         let entry = self.peer(peer)?;
         match entry.link {
-            Some(slot) if entry.pending.is_empty() => self.call_now(peer, slot as usize, call),
+            Some(slot) if entry.pending.is_empty() && self.takes_new(slot) => {
+                self.call_now(peer, slot as usize, call)
+            }
             _ => self.queue_call(peer, call),
         }
     }
@@ -160,7 +162,8 @@ impl Engine {
             let (Some(call), Some(slot)) = (entry.pending.front(), entry.link) else {
                 return;
             };
-            let Some(codec) = &mut self.links[slot as usize].codec else {
+            let link = &mut self.links[slot as usize];
+            let Some(codec) = link.codec.as_mut().filter(|_| !link.is_closed_to_new) else {
                 return;
             };
             let body = Body::Owned(call.body.clone());
@@ -204,12 +207,12 @@ impl Engine {
             self.now = self.timer.now();
         }
         let now = self.now;
+        if call.0.is_none() && self.cancel_queued(peer, token) {
+            return true;
+        }
         let Ok(entry) = self.peer_mut(peer) else {
             return false;
         };
-        if call.0.is_none() && entry.pending.remove(token) {
-            return true;
-        }
         let Some(slot) = entry.link else { return false };
         let Some(codec) = &mut self.links[slot as usize].codec else {
             return false;
@@ -220,6 +223,18 @@ impl Engine {
         let cancelled = codec.cancel(now, id) == Some(token);
         self.mark_dirty(slot as usize);
         cancelled
+    }
+
+    /// A call that waits may have gone over to who took the peer's place.
+    fn cancel_queued(&mut self, peer: PeerKey, token: u64) -> bool {
+        if self
+            .peer_mut(peer)
+            .is_ok_and(|entry| entry.pending.remove(token))
+        {
+            return true;
+        }
+        let mut others = self.peers.iter_mut();
+        others.any(|(_, entry)| entry.dial.is_some() && entry.pending.remove(token))
     }
 
     /// Answers a peer's request.
@@ -269,6 +284,9 @@ impl Engine {
         metadata: &[u8],
     ) -> Result<(), Refusal> {
         let slot = self.greeted_link(peer)?;
+        if self.peer(peer)?.behind.is_some() {
+            return Err(Refusal::WouldBlock);
+        }
         let codec = self.links[slot].codec.as_mut().ok_or(Refusal::WouldBlock)?;
         let number = codec.subject(subject).map_err(refusal)?;
         let sent = codec.send(number, body, metadata);
@@ -276,10 +294,15 @@ impl Engine {
         sent.map_err(refusal)
     }
 
-    /// A link whose peer's limits are known.
+    /// Whether anything may still be begun on a link.
+    fn takes_new(&self, slot: u32) -> bool {
+        !self.links[slot as usize].is_closed_to_new
+    }
+
+    /// A link whose peer's limits are known, and that is not being replaced.
     pub(crate) fn greeted_link(&self, peer: PeerKey) -> Result<usize, Refusal> {
         let slot = self.link_of(peer)?;
-        if self.links[slot].greeted {
+        if self.links[slot].greeted && self.takes_new(slot as u32) {
             Ok(slot)
         } else {
             Err(Refusal::WouldBlock)

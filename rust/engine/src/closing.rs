@@ -120,7 +120,8 @@ impl Engine {
         let Some(node) = self.nodes.get_mut(node as usize) else {
             return;
         };
-        node.count_closed(failure.map_or("closed_in_order", Failure::reason));
+        let in_order = link.retired.unwrap_or("closed_in_order");
+        node.count_closed(failure.map_or(in_order, Failure::reason));
         node.counters.bytes_received += link.bytes_received;
         node.counters.bytes_sent += link.bytes_sent;
         if let Some(codec) = &link.codec {
@@ -169,11 +170,16 @@ impl Engine {
 
     fn dialled_peer_down(&mut self, peer: u32, failure: Option<Failure>) {
         let entry = &mut self.peers[peer as usize];
+        let (is_kept, has_successor) = (entry.is_kept(), entry.successor.is_some());
         let Some(dial) = &mut entry.dial else { return };
-        if dial.was_up && dial.pooled && dial.state != DialState::Closing {
+        if is_kept {
             let was_up = dial.state == DialState::Up;
             dial.last_failure.clone_from(&failure);
-            self.back_off(peer);
+            match has_successor {
+                // It is being dialled already.
+                true => dial.state = DialState::Succeeded,
+                false => self.back_off(peer),
+            }
             if was_up {
                 self.notify(
                     peer,
@@ -218,6 +224,7 @@ impl Engine {
         if let Some(membership) = self.memberships.get_mut(&(entry.node as usize)) {
             membership.streams.forget(entry.key);
         }
+        self.forget_succession(&entry);
         let Some(node) = self.nodes.get_mut(entry.node as usize) else {
             return;
         };

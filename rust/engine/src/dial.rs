@@ -17,7 +17,7 @@ use crate::filter::Filter;
 use crate::keys::{NodeKey, PeerKey};
 use crate::limits::PEERS_MAX;
 use crate::link::{Link, Phase};
-use crate::pool::{Dial, DialState, Lost, Peer, Pending, Protocol};
+use crate::pool::{Dial, DialState, Peer, Protocol};
 use crate::socket::Socket;
 use crate::state::Engine;
 use crate::timer::Owner;
@@ -80,15 +80,8 @@ impl Engine {
                 format!("{PEERS_MAX} peers exist"),
             )
         };
-        self.add_peer(|key| Peer {
-            key,
-            node,
-            link: None,
-            dial: Some(dial),
-            pending: Pending::default(),
-            lost: Lost::default(),
-        })
-        .ok_or_else(full)
+        self.add_peer(|key| Peer::new(key, node, None, Some(dial)))
+            .ok_or_else(full)
     }
 
     /// Begins an attempt: finds out which addresses to try.
@@ -255,7 +248,8 @@ impl Engine {
             return;
         };
         dial.last_failure = Some(failure.clone());
-        if dial.was_up {
+        // Not pooled ones are never dialled twice: before they were up they are not kept.
+        if self.peers[peer as usize].is_kept() {
             self.back_off(peer);
         } else {
             self.remove_peer(
@@ -339,6 +333,7 @@ impl Engine {
             dial.state = DialState::Closing;
         }
         self.now = self.timer.now();
+        self.drop_successor(peer.slot);
         match self.peers[peer.slot as usize].link {
             Some(slot) => {
                 self.close_link(slot as usize);

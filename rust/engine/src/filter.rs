@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ztransport_proto::codec::append;
 use ztransport_tls as tls;
@@ -166,6 +167,14 @@ impl Filter {
     /// Whether the peer has shown a certificate and proven that it has its key.
     pub(crate) fn is_proven(&self) -> bool {
         matches!(self, Filter::Tls(tls) if tls.is_peer_proven())
+    }
+
+    /// How long the peer's certificate is still valid, if the connection should end with it.
+    pub(crate) fn expires_in(&self) -> Option<Duration> {
+        match self {
+            Filter::Tls(tls) => tls.expires_in(),
+            _ => None,
+        }
     }
 
     pub(crate) fn session(&self) -> Option<tls::Session> {

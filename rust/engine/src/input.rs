@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::link::{Link, Phase};
 use crate::poller::Ready;
-use crate::pool::{DialState, Lost, Peer, Pending};
+use crate::pool::{DialState, Peer};
 use crate::state::Engine;
 
 /// Carried bytes a link keeps room for while it is idle.
@@ -309,6 +309,9 @@ impl Engine {
             link.leaving = true;
             let text = "the peer is shutting down";
             link.failure = Some(Failure::new(FailureKind::ShuttingDown, text));
+            if let Some(peer) = link.peer {
+                self.begin_succession(peer);
+            }
         }
     }
 
@@ -316,7 +319,12 @@ impl Engine {
         if let Err(failure) = self.check_claim(slot) {
             return self.refuse_claim(slot, failure);
         }
+        // Its handshake may have begun before the lists that are in force now.
+        if self.refuse_revoked(slot) {
+            return;
+        }
         self.settle_proof(slot);
+        self.limit_life(slot);
         let link = &mut self.links[slot];
         link.greeted = true;
         let node = link.node;
@@ -327,19 +335,13 @@ impl Engine {
                 if let Some(dial) = &mut self.peers[peer as usize].dial {
                     (dial.state, dial.was_up, dial.attempts) = (DialState::Up, true, 0);
                 }
+                batch.notices.extend(self.take_over(peer));
                 batch.notices.push(Notice::Up);
                 let key = self.peers[peer as usize].key;
                 self.stream_is_up(key, node as usize);
             }
             None => {
-                let key = self.add_peer(|key| Peer {
-                    key,
-                    node,
-                    link: Some(slot as u32),
-                    dial: None,
-                    pending: Pending::default(),
-                    lost: Lost::default(),
-                });
+                let key = self.add_peer(|key| Peer::new(key, node, Some(slot as u32), None));
                 self.links[slot].peer = key.map(|key| key.slot);
                 batch.notices.push(Notice::Accepted);
             }

@@ -7,6 +7,23 @@ pub struct PeerKey {
     pub(crate) serial: u32,
 }
 
+impl PeerKey {
+    /// The key as a number, to be kept in one atomic cell.
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.slot) << 32 | u64::from(self.serial)
+    }
+
+    /// The key behind a number of [`to_bits`](Self::to_bits).
+    #[must_use]
+    pub fn from_bits(bits: u64) -> PeerKey {
+        PeerKey {
+            slot: (bits >> 32) as u32,
+            serial: bits as u32,
+        }
+    }
+}
+
 /// A node: one cluster name, one identity, any number of peers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NodeKey {

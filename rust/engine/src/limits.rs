@@ -39,6 +39,9 @@ pub const SPIN_TRAFFIC_NANOS_MAX: u64 = 1_000_000;
 pub const SPIN_MICROS_MAX: u32 = 150;
 /// Entries of settled links kept in the order of arrival before they are swept out.
 pub const UNPROVEN_STALE_MAX: usize = 64;
+/// The last part of a connection's greatest age, in percent: it is replaced at a random moment
+/// within it, so that connections that began together do not all end together.
+pub const CONNECTION_AGE_SPREAD_PERCENT: u64 = 20;
 /// Peers of one engine, dialled and accepted.
 pub const PEERS_MAX: usize = 1 << 20;
 
@@ -53,6 +56,11 @@ pub struct LinkLimits {
     pub write_stall_ms: u64,
     /// How long a refused or closing peer is read so that it learns why.
     pub linger_ms: u64,
+    /// Age by which a connection is replaced, without a call noticing; 0 for none. Dialled
+    /// connections of pooled peers, and accepted ones whose protocol can tell the dialer.
+    pub connection_age_max_ms: u64,
+    /// How long what runs on a connection that is being replaced may take.
+    pub retire_timeout_ms: u64,
     /// First upper bound of the random wait before a re-dial.
     pub redial_base_ms: u64,
     /// Last upper bound of that wait.
@@ -76,6 +84,8 @@ impl Default for LinkLimits {
             connect_timeout_ms: 5_000,
             write_stall_ms: 10_000,
             linger_ms: 1_000,
+            connection_age_max_ms: 0,
+            retire_timeout_ms: 60_000,
             redial_base_ms: 50,
             redial_cap_ms: 2_000,
             connections_max: 10_000,
@@ -92,4 +102,5 @@ const _: () = {
     assert!(BATCH_MESSAGES_MAX <= TURN_MESSAGES_MAX);
     assert!(OUTPUT_BYTES_MID_TURN <= SEAL_AHEAD_BYTES_MAX);
     assert!(HANDSHAKES_PER_BUSY_TURN <= HANDSHAKES_PER_IDLE_TURN);
+    assert!(CONNECTION_AGE_SPREAD_PERCENT < 100);
 };

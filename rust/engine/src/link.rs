@@ -56,6 +56,14 @@ pub(crate) struct Link {
     /// The wake-up that is scheduled for this link.
     pub(crate) wake_at: Option<Time>,
     pub(crate) greeted: bool,
+    /// When it must be replaced, because of its age.
+    pub(crate) retire_at: Option<Time>,
+    /// When the peer's certificate ends, if the link should end with it.
+    pub(crate) expire_at: Option<Time>,
+    /// Why it is being replaced, as a reason to count.
+    pub(crate) retired: Option<&'static str>,
+    /// Whether what is new waits for the next connection.
+    pub(crate) is_closed_to_new: bool,
     /// Whether its node counts this link among the unproven.
     pub(crate) counted_unproven: bool,
     /// Whether the codec has no room for more input: nothing is read until it has.
@@ -105,6 +113,10 @@ impl Link {
             phase_deadline: None,
             wake_at: None,
             greeted: false,
+            retire_at: None,
+            expire_at: None,
+            retired: None,
+            is_closed_to_new: false,
             counted_unproven: false,
             paused: false,
             ended: false,
@@ -188,10 +200,9 @@ impl Link {
         let stalled = self
             .blocked_since
             .map(|since| since.after_nanos(write_stall_nanos));
-        [codec, stalled, self.phase_deadline]
-            .into_iter()
-            .flatten()
-            .min()
+        let ends = [self.phase_deadline, self.retire_at, self.expire_at];
+        let deadlines = [codec, stalled].into_iter().chain(ends);
+        deadlines.flatten().min()
     }
 
     /// Where the peer is, as the socket tells.

@@ -91,6 +91,7 @@ pub(crate) struct Node {
 pub(crate) struct Counters {
     pub(crate) accepted: u64,
     pub(crate) dialled: u64,
+    pub(crate) tls_reloads: u64,
     pub(crate) closed: BTreeMap<&'static str, u64>,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
@@ -123,6 +124,8 @@ pub struct NodeStatistics {
     pub accepted: u64,
     /// Connections dialled since the node opened.
     pub dialled: u64,
+    /// Times other keys and trust were taken.
+    pub tls_reloads: u64,
     /// Ended connections by reason.
     pub closed: BTreeMap<&'static str, u64>,
     /// Bytes read from sockets.

@@ -150,7 +150,7 @@ impl Engine {
             .collect()
     }
 
-    fn links_of(&self, node: u32) -> Vec<usize> {
+    pub(crate) fn links_of(&self, node: u32) -> Vec<usize> {
         self.links
             .iter()
             .filter(|(_, link)| link.node == node)
@@ -291,6 +291,7 @@ impl Engine {
             handshaking: self.nodes[slot].unproven,
             accepted: counters.accepted,
             dialled: counters.dialled,
+            tls_reloads: counters.tls_reloads,
             closed: counters.closed.clone(),
             bytes_received: counters.bytes_received,
             bytes_sent: counters.bytes_sent,

@@ -21,6 +21,38 @@ pub(crate) struct Peer {
     pub(crate) dial: Option<Dial>,
     pub(crate) pending: Pending,
     pub(crate) lost: Lost,
+    /// Who is being dialled to take this one's place, and from the other end.
+    pub(crate) successor: Option<PeerKey>,
+    pub(crate) predecessor: Option<PeerKey>,
+    /// Whose one-way messages must have arrived before others are sent.
+    pub(crate) behind: Option<PeerKey>,
+}
+
+impl Peer {
+    pub(crate) fn new(key: PeerKey, node: u32, link: Option<u32>, dial: Option<Dial>) -> Peer {
+        Peer {
+            key,
+            node,
+            link,
+            dial,
+            pending: Pending::default(),
+            lost: Lost::default(),
+            successor: None,
+            predecessor: None,
+            behind: None,
+        }
+    }
+
+    /// Whether a dialled peer is dialled again and again: it was up before, or is to take the
+    /// place of one that was.
+    pub(crate) fn is_kept(&self) -> bool {
+        let keeps = |dial: &Dial| {
+            dial.pooled
+                && dial.state != DialState::Closing
+                && (dial.was_up || self.predecessor.is_some())
+        };
+        self.dial.as_ref().is_some_and(keeps)
+    }
 }
 
 /// Counts that outlive a connection.
@@ -67,6 +99,8 @@ pub(crate) enum DialState {
     Up,
     /// The next attempt starts then.
     BackingOff(Time),
+    /// It is down, and its successor will take its place once that is up.
+    Succeeded,
     /// The user closed it.
     Closing,
 }

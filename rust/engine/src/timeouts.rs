@@ -38,6 +38,8 @@ impl Engine {
             .is_some_and(|deadline| deadline <= self.now);
         if phase_over {
             self.phase_timed_out(slot);
+        } else if self.is_life_over(slot) {
+            self.end_life(slot);
         } else if self.is_stalled(slot) {
             self.slow_consumer(slot);
         } else {
@@ -57,6 +59,10 @@ impl Engine {
                 self.lose_link(slot, failure.remedied(remedy));
             }
             Phase::Lingering => self.drop_link(slot),
+            Phase::Open if link.retired.is_some() && !link.finished => {
+                link.failure = Some(overdue());
+                self.close_link(slot);
+            }
             Phase::Open => {
                 let failure = link.failure.take().unwrap_or_else(Failure::closed);
                 self.lose_link(slot, failure);
@@ -84,4 +90,9 @@ impl Engine {
             Err(error) => self.refuse_link(slot, Failure::protocol(&error)),
         }
     }
+}
+
+fn overdue() -> Failure {
+    let text = "the connection was replaced, and what ran on it did not end in time: raise retire_timeout_ms";
+    Failure::new(FailureKind::ConnectionLost, text)
 }

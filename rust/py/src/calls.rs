@@ -29,13 +29,13 @@ impl Link {
             made = Some(waiter.clone_ref(py));
             Ok::<_, PyErr>(Entry::Call {
                 waiter,
-                peer: self.peer,
+                peer: self.peer(),
                 call: None,
             })
         })?;
         match core
             .engine
-            .request(self.peer, subject, body, timeout, metadata, token)
+            .request(self.peer(), subject, body, timeout, metadata, token)
         {
             Ok(call) => core.waiters.set_call(token, call),
             Err(refusal) => {
@@ -68,10 +68,10 @@ impl Link {
         let (group, waiter) = core.waiters.open_group(engine, sleeper, bodies.len())?;
         let mut refused = Vec::new();
         for (position, body) in bodies.into_iter().enumerate() {
-            let token = core.waiters.add_part(group, position, self.peer);
+            let token = core.waiters.add_part(group, position, self.peer());
             match core
                 .engine
-                .request(self.peer, subject, body, timeout, metadata, token)
+                .request(self.peer(), subject, body, timeout, metadata, token)
             {
                 Ok(call) => core.waiters.set_call(token, call),
                 Err(refusal) => refused.push((token, refusal)),

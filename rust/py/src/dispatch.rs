@@ -146,6 +146,7 @@ impl<'a, 'py> Turn<'a, 'py> {
                 payload,
             } => {
                 let envelope = Envelope {
+                    peer: self.peer,
                     request: None,
                     number: subject,
                     deadline: None,
@@ -167,6 +168,7 @@ impl<'a, 'py> Turn<'a, 'py> {
                 payload,
             } => {
                 let envelope = Envelope {
+                    peer: self.peer,
                     request: Some(id),
                     number: subject,
                     deadline,
@@ -209,7 +211,7 @@ impl<'a, 'py> Turn<'a, 'py> {
                 let Some(link) = &self.link else {
                     return Ok(());
                 };
-                streams::accept(self.py, link, &route, id, payload, metadata)
+                streams::accept(self.py, link, &route, (self.peer, id), payload, metadata)
             }
             other => streams::handle(self.engine, self.peer, batch, other),
         }
@@ -251,6 +253,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         let Some(handler) = &route.handler else {
             if route.inbox.is_some() && self.take_as_send(id)? {
                 let envelope = Envelope {
+                    peer: self.peer,
                     request: None,
                     ..envelope
                 };
@@ -258,7 +261,7 @@ impl<'a, 'py> Turn<'a, 'py> {
             }
             let text = format!("no handler for {}", route.subject.bind(self.py));
             let chosen = Fault::new(FaultCode::NoHandler, Retry::NotStarted, &text);
-            return message::fault(self.py, link.get(), id, &chosen);
+            return message::fault(self.py, link.get(), (self.peer, id), &chosen);
         };
         let message = self.message(link, &route, envelope, self.bytes(batch, payload))?;
         self.call(&route, handler, &message)

@@ -11,6 +11,7 @@ use crate::convert;
 use crate::core::Engine;
 use crate::errors::{self, Fault};
 use crate::link::Link;
+use crate::message::Key;
 use crate::stream::{State, StreamCore, not_open};
 use crate::waiters::Waiter;
 
@@ -31,8 +32,9 @@ impl StreamCore {
         self.subject.bind(py)
     }
 
+    /// The peer by the key it had when the stream was opened.
     pub(crate) fn peer_key(&self) -> PeerKey {
-        self.link.get().peer
+        self.state().peer.unwrap_or_else(|| self.link.get().peer())
     }
 
     /// Sends a message unless there is no room.
@@ -204,8 +206,9 @@ impl StreamCore {
     }
 
     /// The engine knows the stream by this id from now on.
-    pub(crate) fn set_id(&self, id: u64) {
-        self.state().id = Some(id);
+    pub(crate) fn begin(&self, key: Key) {
+        let mut state = self.state();
+        (state.peer, state.id) = (Some(key.0), Some(key.1));
     }
 
     /// The peer sends no more.

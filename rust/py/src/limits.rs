@@ -62,6 +62,8 @@ fields!(
     connect_timeout_ms,
     write_stall_ms,
     linger_ms,
+    connection_age_max_ms,
+    retire_timeout_ms,
     redial_base_ms,
     redial_cap_ms,
     connections_max,

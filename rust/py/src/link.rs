@@ -1,6 +1,6 @@
 //! A peer as Python sees it: what can be asked of it and sent to it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
@@ -62,7 +62,8 @@ struct Known {
 #[pyclass(frozen, subclass, weakref, module = "ztransport._ztransport")]
 pub(crate) struct Link {
     pub(crate) engine: Py<Engine>,
-    pub(crate) peer: PeerKey,
+    /// The bits of the peer's key, which is another once its connection is replaced.
+    peer: AtomicU64,
     pub(crate) node: NodeKey,
     known: Mutex<Known>,
     /// Whether the peer is connected and has greeted: asked for every message that is routed.
@@ -79,7 +80,7 @@ impl Link {
         } = seed.get();
         Link {
             engine: engine.clone_ref(py),
-            peer: *peer,
+            peer: AtomicU64::new(peer.to_bits()),
             node: *node,
             known: Mutex::new(Known::default()),
             up: AtomicBool::new(false),
@@ -133,10 +134,10 @@ impl Link {
         let body = convert::body(payload)?;
         let block = convert::metadata_block(metadata)?;
         let mut core = self.engine.get().lock(py)?;
-        match core.engine.send(self.peer, subject, body, &block) {
+        match core.engine.send(self.peer(), subject, body, &block) {
             Ok(()) => self.engine.get().finish(py, core),
             Err(refusal) => {
-                core.note_refusal(self.peer, subject, &refusal);
+                core.note_refusal(self.peer(), subject, &refusal);
                 Err(self.refused(py, core, &refusal))
             }
         }
@@ -156,10 +157,10 @@ impl Link {
         while let Ok(payload) = payloads.get_item(sent) {
             let body = convert::body(&payload)?;
             let mut core = self.engine.get().lock(py)?;
-            match core.engine.send(self.peer, subject, body, &block) {
+            match core.engine.send(self.peer(), subject, body, &block) {
                 Ok(()) => self.engine.get().finish(py, core)?,
                 Err(refusal @ Refusal::WouldBlock) => {
-                    core.note_refusal(self.peer, subject, &refusal);
+                    core.note_refusal(self.peer(), subject, &refusal);
                     return Ok(sent);
                 }
                 Err(refusal) => return Err(self.refused(py, core, &refusal)),
@@ -174,7 +175,7 @@ impl Link {
         let core = self.engine.get().lock(py)?;
         let known = core
             .peers
-            .get(&self.peer)
+            .get(&self.peer())
             .map(|entry| entry.refused.contains(subject));
         drop(core);
         match known {
@@ -186,7 +187,7 @@ impl Link {
 
     /// What to wait for until the peer has greeted; none if it has.
     fn _opening(&self, py: Python<'_>) -> PyResult<Option<Py<Waiter>>> {
-        if self.engine.get().lock(py)?.engine.is_up(self.peer) {
+        if self.engine.get().lock(py)?.engine.is_up(self.peer()) {
             return Ok(None);
         }
         let waiter = self.park(py, |core, peer| {
@@ -205,7 +206,7 @@ impl Link {
     /// Begins an orderly end.
     fn _close(&self, py: Python<'_>) -> PyResult<()> {
         let mut core = self.engine.get().lock(py)?;
-        core.engine.close_peer(self.peer);
+        core.engine.close_peer(self.peer());
         self.engine.get().finish(py, core)
     }
 
@@ -239,7 +240,7 @@ impl Link {
         };
         if known().is_none() {
             // A Zeebe peer declares its address with its first message, after it has greeted.
-            let info = self.engine.get().lock(py)?.engine.peer_info(self.peer);
+            let info = self.engine.get().lock(py)?.engine.peer_info(self.peer());
             self.learn(info);
         }
         Ok(known())
@@ -267,7 +268,7 @@ impl Link {
     /// Counters of the present connection; the last known ones stay when it is gone.
     fn statistics(&self, py: Python<'_>) -> PyResult<PeerStatistics> {
         let core = self.engine.get().lock(py)?;
-        let counted = core.engine.peer_statistics(self.peer);
+        let counted = core.engine.peer_statistics(self.peer());
         drop(core);
         counted
             .map(PeerStatistics::from)
@@ -295,6 +296,17 @@ impl Link {
     fn info<T>(&self, read: impl FnOnce(&PeerInfo) -> T) -> Option<T> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.info.as_ref().map(read)
+    }
+
+    /// The key by which the engine knows the peer now.
+    #[inline]
+    pub(crate) fn peer(&self) -> PeerKey {
+        PeerKey::from_bits(self.peer.load(Ordering::Relaxed))
+    }
+
+    /// Another connection has taken the place of this peer's.
+    pub(crate) fn replace(&self, peer: PeerKey) {
+        self.peer.store(peer.to_bits(), Ordering::Relaxed);
     }
 
     /// Notes who the peer is on its present connection.
@@ -352,7 +364,7 @@ impl Link {
         let mut core = engine.get().lock(py)?;
         let waiter = core.waiters.park(engine, sleeper)?;
         let token = waiter.get().token();
-        match list(&mut core, self.peer) {
+        match list(&mut core, self.peer()) {
             Some(list) => list.push(token),
             None => {
                 core.waiters.take(token);

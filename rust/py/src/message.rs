@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use ztransport_engine::Forward;
+use ztransport_engine::{Forward, PeerKey};
 use ztransport_proto::event::{Body, Metadata};
 use ztransport_proto::time::Time;
 
@@ -20,8 +20,13 @@ const OPEN: u8 = 0;
 /// Answered, deferred or forwarded: the handler's result means nothing.
 const CLAIMED: u8 = 1;
 
+/// A request by its peer and id.
+pub(crate) type Key = (PeerKey, u64);
+
 /// What a message is apart from its payload.
 pub(crate) struct Envelope {
+    /// Whose it is: the sender by the key it had, which is another once it is replaced.
+    pub(crate) peer: PeerKey,
     /// Names the request at the peer; none for a one-way message.
     pub(crate) request: Option<u64>,
     /// The peer's number of the subject.
@@ -77,7 +82,7 @@ impl Message {
 
     /// Takes the answer out of the handler's hands.
     fn defer(&self, py: Python<'_>) -> PyResult<Reply> {
-        let request = self.envelope.request.ok_or_else(|| one_way(py))?;
+        let request = self.request_key().ok_or_else(|| one_way(py))?;
         self.claim(py)?;
         Ok(Reply {
             link: self.link.clone_ref(py),
@@ -152,6 +157,11 @@ impl Message {
         self.envelope.metadata.as_deref().unwrap_or_default()
     }
 
+    /// The request this is; none for a one-way message.
+    pub(crate) fn request_key(&self) -> Option<Key> {
+        Some((self.envelope.peer, self.envelope.request?))
+    }
+
     /// The right to answer, given once.
     fn claim(&self, py: Python<'_>) -> PyResult<()> {
         match self.state.swap(CLAIMED, Ordering::Relaxed) {
@@ -161,9 +171,9 @@ impl Message {
     }
 
     /// Whether the handler's result is the answer; asked once.
-    fn is_mine_to_answer(&self) -> Option<u64> {
+    fn is_mine_to_answer(&self) -> Option<Key> {
         match self.state.swap(CLAIMED, Ordering::Relaxed) {
-            OPEN => self.envelope.request,
+            OPEN => self.request_key(),
             _ => None,
         }
     }
@@ -182,15 +192,15 @@ impl Message {
 
     fn relay(&self, py: Python<'_>, to: &Link, subject: &str, body: Body<'_>) -> PyResult<()> {
         let block = self.metadata_block();
-        let from = self.link.get().peer;
+        let from = self.envelope.peer;
         let mut core = self.engine().lock(py)?;
         let result = match self.envelope.request {
-            None => core.engine.send(to.peer, subject, body, block),
+            None => core.engine.send(to.peer(), subject, body, block),
             Some(id) => {
                 let now = core.clock();
                 let left = |deadline: Time| Duration::from_nanos(deadline.saturating_since(now));
                 let timeout = self.envelope.deadline.map(left);
-                let (to, metadata) = (to.peer, block);
+                let (to, metadata) = (to.peer(), block);
                 core.engine.forward(Forward {
                     from,
                     id,
@@ -212,16 +222,16 @@ impl Message {
     #[inline]
     pub(crate) fn answer(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = result.py();
-        let Some(id) = self.is_mine_to_answer() else {
+        let Some(key) = self.is_mine_to_answer() else {
             return Ok(());
         };
         if result.is_none() {
-            return reply(py, self.link.get(), id, Body::Borrowed(&[]));
+            return reply(py, self.link.get(), key, Body::Borrowed(&[]));
         }
         match convert::body(result) {
-            Ok(body) => reply(py, self.link.get(), id, body),
+            Ok(body) => reply(py, self.link.get(), key, body),
             Err(error) => {
-                fault(py, self.link.get(), id, &Fault::handler_failure())?;
+                fault(py, self.link.get(), key, &Fault::handler_failure())?;
                 self.report(py, error)
             }
         }
@@ -230,9 +240,9 @@ impl Message {
     /// Answers with what the handler raised.
     pub(crate) fn refuse(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
         let value = error.value(py).as_any();
-        if let Some(id) = self.is_mine_to_answer() {
+        if let Some(key) = self.is_mine_to_answer() {
             let chosen = errors::to_fault(value, self.exposes_errors(py)?);
-            fault(py, self.link.get(), id, &chosen)?;
+            fault(py, self.link.get(), key, &chosen)?;
         }
         if errors::is_ours(value)? {
             Ok(())
@@ -244,7 +254,7 @@ impl Message {
     /// Answers with a fault that is not the handler's choice.
     pub(crate) fn fault(&self, py: Python<'_>, chosen: &Fault) -> PyResult<()> {
         match self.is_mine_to_answer() {
-            Some(id) => fault(py, self.link.get(), id, chosen),
+            Some(key) => fault(py, self.link.get(), key, chosen),
             None => Ok(()),
         }
     }
@@ -288,7 +298,7 @@ pub(crate) fn report_failure(
 #[pyclass(frozen, module = "ztransport._ztransport")]
 pub(crate) struct Reply {
     link: Py<Link>,
-    request: u64,
+    request: Key,
     answered: AtomicBool,
 }
 
@@ -339,17 +349,17 @@ impl Drop for Reply {
 
 /// Answers a request; a caller that has gone meanwhile is no error.
 #[inline]
-fn reply(py: Python<'_>, link: &Link, id: u64, body: Body<'_>) -> PyResult<()> {
+fn reply(py: Python<'_>, link: &Link, key: Key, body: Body<'_>) -> PyResult<()> {
     let engine = link.engine.get();
     let mut core = engine.lock(py)?;
-    match core.engine.reply(link.peer, id, body) {
+    match core.engine.reply(key.0, key.1, body) {
         Err(refusal @ ztransport_engine::Refusal::Oversize { .. }) => {
             drop(core);
             let error = errors::refusal(py, &refusal).into_value(py);
             fault(
                 py,
                 link,
-                id,
+                key,
                 &errors::to_fault(error.bind(py).as_any(), false),
             )
         }
@@ -357,12 +367,12 @@ fn reply(py: Python<'_>, link: &Link, id: u64, body: Body<'_>) -> PyResult<()> {
     }
 }
 
-pub(crate) fn fault(py: Python<'_>, link: &Link, id: u64, chosen: &Fault) -> PyResult<()> {
+pub(crate) fn fault(py: Python<'_>, link: &Link, key: Key, chosen: &Fault) -> PyResult<()> {
     let engine = link.engine.get();
     let mut core = engine.lock(py)?;
     // The caller may be gone: then nobody needs the fault.
     core.engine
-        .fault(link.peer, id, chosen.code, chosen.retry, &chosen.text)
+        .fault(key.0, key.1, chosen.code, chosen.retry, &chosen.text)
         .ok();
     engine.finish(py, core)
 }

@@ -117,6 +117,8 @@ pub(crate) fn handle(
     match notice {
         Notice::Accepted => accepted(engine, peer, node),
         Notice::Up => up(engine, peer),
+        Notice::Replaced { old } => replaced(engine, peer, old),
+        Notice::Room => wake_room(engine, peer),
         Notice::ConnectFailed { error } => {
             let raised = errors::failure(py, &error, Some(Retry::NotStarted));
             gone(engine, peer, Some(&error), Some(raised))
@@ -192,12 +194,31 @@ fn up(engine: &Bound<'_, Engine>, peer: PeerKey) -> PyResult<()> {
     wake_room(engine, peer)
 }
 
+/// A new connection takes the place of a peer's: the peer is known by another key now. What was
+/// begun under the old one ends there.
+fn replaced(engine: &Bound<'_, Engine>, peer: PeerKey, old: PeerKey) -> PyResult<()> {
+    let py = engine.py();
+    let mut core = engine.get().lock(py)?;
+    let Some(mut entry) = core.peers.remove(&old) else {
+        return Ok(());
+    };
+    entry.link.get().replace(peer);
+    let mut former = PeerEntry::new(entry.link.clone_ref(py), entry.node);
+    former.routes = std::mem::take(&mut entry.routes);
+    former.generation = entry.generation;
+    core.peers.insert(old, former);
+    core.peers.insert(peer, entry);
+    Ok(())
+}
+
 /// The connection is gone and the peer is being dialled again.
 fn down(engine: &Bound<'_, Engine>, peer: PeerKey, error: Option<&Failure>) -> PyResult<()> {
     let py = engine.py();
     let mut core = engine.get().lock(py)?;
     let stale = core.peers.get_mut(&peer).map(|entry| {
-        entry.link.get().set_up(false);
+        if entry.link.get().peer() == peer {
+            entry.link.get().set_up(false);
+        }
         std::mem::take(&mut entry.routes)
     });
     drop(core);
@@ -223,6 +244,9 @@ fn gone(
     let opening = core.waiters.take_signals(&mut entry.opening);
     let closing = core.waiters.take_signals(&mut entry.closing);
     drop(core);
+    if entry.link.get().peer() != peer {
+        return Ok(());
+    }
     entry.link.get().lose(error);
     let raised = raised.unwrap_or_else(|| entry.link.get().gone_error(py));
     for waiter in opening {

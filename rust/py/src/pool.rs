@@ -10,11 +10,12 @@ use ztransport_proto::fault::{FaultCode, Retry};
 
 use crate::core::{Core, Engine};
 use crate::errors::Fault;
+use crate::message::Key;
 use crate::message::Message;
 use crate::routes::Handler;
 use crate::stream::StreamCore;
 use crate::waiters::Waiter;
-use crate::workers::{Job, Key, Worker, cancelled_fault};
+use crate::workers::{Job, Worker, cancelled_fault};
 
 /// Idle tasks that are kept for the next requests.
 const WORKERS_IDLE_MAX: usize = 64;

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use ztransport_engine::PeerKey;
 use ztransport_proto::fault::{FaultCode, Retry};
 
 use crate::convert;
@@ -16,6 +17,8 @@ use crate::waiters::Waiter;
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) id: Option<u64>,
+    /// Whose stream it is: the peer by the key it had when the stream was opened.
+    pub(crate) peer: Option<PeerKey>,
     pub(crate) chunks: VecDeque<Py<PyBytes>>,
     /// Messages and bytes that were handed out and not given back as credit yet.
     pub(crate) taken: (u32, u64),
@@ -115,17 +118,15 @@ impl StreamCore {
         let subject = own.subject.bind(py).to_str()?;
         let body = convert::body(payload)?;
         let mut core = link.engine.get().lock(py)?;
-        match core
-            .engine
-            .open_stream(link.peer, subject, body, &own.metadata)
-        {
+        let peer = link.peer();
+        match core.engine.open_stream(peer, subject, body, &own.metadata) {
             Ok(id) => {
-                own.state().id = Some(id);
-                core.streams.insert((link.peer, id), slf.clone().unbind());
+                own.begin((peer, id));
+                core.streams.insert((peer, id), slf.clone().unbind());
                 link.engine.get().finish(py, core)
             }
             Err(refusal) => {
-                core.note_refusal(link.peer, "", &refusal);
+                core.note_refusal(peer, "", &refusal);
                 Err(link.refused(py, core, &refusal))
             }
         }

@@ -8,6 +8,7 @@ use ztransport_proto::fault::{FaultCode, Retry};
 
 use crate::core::Engine;
 use crate::link::Link;
+use crate::message::Key;
 use crate::routes::Route;
 use crate::stream::StreamCore;
 use crate::{convert, errors, pool};
@@ -17,7 +18,7 @@ pub(crate) fn accept(
     py: Python<'_>,
     link: &Py<Link>,
     route: &Route,
-    id: u64,
+    key: Key,
     payload: Py<PyBytes>,
     metadata: Option<Metadata>,
 ) -> PyResult<()> {
@@ -30,7 +31,7 @@ pub(crate) fn accept(
     let (Some(handler), Some(class)) = (&route.stream, class) else {
         let text = format!("no stream handler for {}", route.subject.bind(py));
         core.engine
-            .stream_reset(own.peer, id, FaultCode::NoHandler, &text);
+            .stream_reset(key.0, key.1, FaultCode::NoHandler, &text);
         return Ok(());
     };
     drop(core);
@@ -41,9 +42,9 @@ pub(crate) fn accept(
         .bind(py)
         .call1((link, &route.subject, payload, pairs))?;
     let stream = made.cast_into::<StreamCore>()?;
-    stream.get().set_id(id);
+    stream.get().begin(key);
     let mut core = own.engine.get().lock(py)?;
-    core.streams.insert((own.peer, id), stream.clone().unbind());
+    core.streams.insert(key, stream.clone().unbind());
     drop(core);
     pool::begin_stream(own.engine.bind(py), handler, &stream)
 }

@@ -3,17 +3,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use ztransport_engine::PeerKey;
 use ztransport_proto::fault::{FaultCode, Retry};
 
 use crate::core::Engine;
 use crate::errors::{self, Fault};
-use crate::message::{Message, report_failure};
+use crate::message::{Key, Message, report_failure};
 use crate::stream::StreamCore;
 use crate::waiters::Waiter;
-
-/// A request by its peer and id.
-pub(crate) type Key = (PeerKey, u64);
 
 /// What a worker is busy with.
 pub(crate) enum Job {
@@ -24,7 +20,7 @@ pub(crate) enum Job {
 impl Job {
     pub(crate) fn key(&self) -> Option<Key> {
         match self {
-            Job::Message(message) => key_of(message.get()),
+            Job::Message(message) => message.get().request_key(),
             Job::Stream(_) => None,
         }
     }
@@ -171,13 +167,6 @@ impl Worker {
     }
 }
 
-fn key_of(message: &Message) -> Option<(PeerKey, u64)> {
-    message
-        .envelope
-        .request
-        .map(|id| (message.link.get().peer, id))
-}
-
 /// A one-way message was consumed: its sender may send another.
 fn release(py: Python<'_>, message: &Message) -> PyResult<()> {
     if message.envelope.request.is_some() {
@@ -185,7 +174,7 @@ fn release(py: Python<'_>, message: &Message) -> PyResult<()> {
     }
     let engine = message.engine();
     let mut core = engine.lock(py)?;
-    let (peer, subject) = (message.link.get().peer, message.envelope.number);
+    let (peer, subject) = (message.envelope.peer, message.envelope.number);
     core.engine
         .release(peer, subject, 1, message.credit_bytes(py));
     engine.finish(py, core)

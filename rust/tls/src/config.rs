@@ -175,6 +175,9 @@ pub struct Options {
     pub groups: Vec<String>,
     /// Records sealed before the sending key is replaced, 1 to [`REKEY_RECORDS_MAX`].
     pub rekey_records: u64,
+    /// Whether a connection should not outlive the peer's certificate. Default: no. Acted on by
+    /// whoever drives the filter: see [`Filter::expires_in`](crate::Filter::expires_in).
+    pub close_at_expiry: bool,
 }
 
 impl Default for Options {
@@ -197,6 +200,7 @@ impl Default for Options {
             cipher_suites: Vec::new(),
             groups: Vec::new(),
             rekey_records: REKEY_RECORDS_DEFAULT,
+            close_at_expiry: false,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::hello::{self, Refusal};
 use crate::material::Material;
 use crate::plaintext::take_plaintext;
 use crate::sealing::Sealing;
-use crate::session::{Session, presented_names};
+use crate::session::Session;
 use crate::verdict;
 
 /// Most records in a row that may open to no plaintext once the handshake is over. KeyUpdates and
@@ -34,8 +34,8 @@ pub const EARLY_BYTES_MAX: usize = 4 << 20;
 ///
 /// The first error is final: every later call that can fail returns it again.
 pub struct Filter {
-    stage: Stage,
-    material: Arc<Material>,
+    pub(crate) stage: Stage,
+    pub(crate) material: Arc<Material>,
     alpn: Alpn,
     framing: Framing,
     /// Leading bytes of the stream found to be a TLS record's, 0 to 2.
@@ -53,7 +53,7 @@ pub struct Filter {
     failure: Option<Error>,
 }
 
-enum Stage {
+pub(crate) enum Stage {
     /// A listener waiting for the whole ClientHello.
     Accepting(Box<Acceptor>),
     /// From ClientHello on.
@@ -228,27 +228,6 @@ impl Filter {
             Stage::Open(connection) if self.established => Session::read(connection),
             _ => None,
         }
-    }
-
-    /// Whether the peer, which has greeted as `node_id` with `roles`, may say so.
-    ///
-    /// # Errors
-    /// [`ErrorKind::IdentityNotAllowed`], with the names its certificate has.
-    pub fn check_claim(&self, node_id: &str, roles: &[String]) -> Result<(), Error> {
-        let names = match &self.stage {
-            Stage::Open(connection) => presented_names(connection),
-            _ => Vec::new(),
-        };
-        self.material.claims.check(node_id, roles, &names)
-    }
-
-    /// Whether the peer has shown a certificate and proven that it has its key.
-    pub fn is_peer_proven(&self) -> bool {
-        let presented = match &self.stage {
-            Stage::Open(connection) if self.established => connection.peer_certificates(),
-            _ => None,
-        };
-        presented.is_some_and(|presented| !presented.is_empty())
     }
 
     fn check_failure(&self) -> Result<(), Error> {

@@ -61,6 +61,8 @@ mod sealing;
 
 mod filter;
 
+mod standing;
+
 pub use config::{
     ALPN_PROTOCOL, Alpn, CHAIN_CERTIFICATES_MAX, CHAIN_NAMESAKES_MAX, ClientAuth, Options,
     Password, Profile, REKEY_RECORDS_DEFAULT, REKEY_RECORDS_MAX, SOURCE_BYTES_MAX, Source,

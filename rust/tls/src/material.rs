@@ -6,8 +6,10 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::{ALL_KX_GROUPS, cipher_suite, default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, NoKeyLog, ServerConfig, SupportedCipherSuite};
 
@@ -40,6 +42,9 @@ pub struct Material {
     pub(crate) rekey_records: u64,
     allowed: Allowed,
     pub(crate) claims: Claims,
+    pub(crate) close_at_expiry: bool,
+    pub(crate) clock: Arc<dyn TimeProvider>,
+    verifier: Arc<PeerVerifier>,
     warnings: Vec<String>,
 }
 
@@ -77,6 +82,9 @@ impl Material {
             rekey_records: options.rekey_records,
             allowed: Allowed::parse(&options.allowed_identities)?,
             claims: Claims::parse(&options.node_identities, &options.role_identities)?,
+            close_at_expiry: options.close_at_expiry,
+            clock: options.clock.clone(),
+            verifier,
             warnings,
         }))
     }
@@ -90,6 +98,11 @@ impl Material {
     /// nothing is on a list of identities, and no name of his bears out a node id.
     pub fn admits_unproven(&self, node_id: &str) -> bool {
         self.allowed.admits_unproven(node_id) && !self.claims.are_compared()
+    }
+
+    /// Judges the certificates of a connection that stands against the lists of this material.
+    pub(crate) fn check_revocation(&self, presented: &[CertificateDer<'_>]) -> Result<(), Error> {
+        self.verifier.check_revocation(presented)
     }
 
     /// Whether connections can be accepted: it takes a certificate to listen.

@@ -66,6 +66,16 @@ impl PeerVerifier {
         self.check_identity(&presented.leaf)
     }
 
+    /// Whether any certificate a peer has presented is on a list by now. Only that: a list that ran
+    /// out, or an authority that went, ends no connection that was verified when it began.
+    pub(crate) fn check_revocation(&self, presented: &[CertificateDer<'_>]) -> Result<(), Error> {
+        let certificates = presented.iter().filter_map(|der| Certificate::parse(der));
+        for certificate in certificates {
+            self.trust.lists.check(&certificate, false)?;
+        }
+        Ok(())
+    }
+
     fn check_name(&self, presented: &Presented<'_>, name: &ServerName<'_>) -> Result<(), Error> {
         let is_compared = match self.trust.profile {
             Profile::Spiffe => false,

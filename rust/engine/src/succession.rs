@@ -1,0 +1,128 @@
+//! One connection takes the place of another without a call noticing: the new one is dialled while
+//! the old one still serves, and what was begun on the old one ends there.
+
+use ztransport_proto::fault::FaultCode;
+
+use crate::batch::Notice;
+use crate::keys::PeerKey;
+use crate::pool::{Dial, DialState, Peer};
+use crate::state::Engine;
+
+impl Engine {
+    /// Dials the peer that will take this one's place. Until it is up this one keeps its
+    /// connection; calls that may not begin there wait.
+    ///
+    /// Only a pooled peer that is up has a successor. Returns whether there is one.
+    pub(crate) fn begin_succession(&mut self, peer: u32) -> bool {
+        let Some(entry) = self.peers.get(peer as usize) else {
+            return false;
+        };
+        let (old, node) = (entry.key, entry.node);
+        let leaves = self.nodes.get(node as usize).is_none_or(|n| n.draining);
+        if leaves || entry.successor.is_some() {
+            return !leaves;
+        }
+        let dial = entry.dial.as_ref();
+        let Some(dial) = dial.filter(|dial| dial.pooled && dial.state == DialState::Up) else {
+            return false;
+        };
+        let next = Dial::new(dial.address.clone(), true, dial.protocol);
+        // At `peers_max` the old connection ends first and is dialled again then.
+        let Some(made) = self.add_peer(|key| Peer::new(key, node, None, Some(next))) else {
+            return false;
+        };
+        self.peers[made.slot as usize].predecessor = Some(old);
+        self.peers[peer as usize].successor = Some(made);
+        self.start_dial(made.slot);
+        true
+    }
+
+    /// The peer is up. If it is to take another's place, it does: it gets the pool's entry and the
+    /// calls that wait. Returns what to tell of it.
+    pub(crate) fn take_over(&mut self, peer: u32) -> Option<Notice> {
+        let old = self.peers[peer as usize].predecessor.take()?;
+        let former = self.peer_mut(old).ok()?;
+        former.successor = None;
+        let dial = former.dial.take()?;
+        let pending = std::mem::take(&mut former.pending);
+        let (lost, link, node) = (former.lost, former.link, former.node);
+        let entry = &mut self.peers[peer as usize];
+        (entry.pending, entry.lost) = (pending, lost);
+        entry.lost.redials += 1;
+        if let Some(node) = self.nodes.get_mut(node as usize) {
+            node.pool.insert(dial.pool_name(), peer);
+        }
+        match link {
+            Some(link) => self.leave(peer, old, link as usize),
+            None => self.remove_peer(old.slot, gone()),
+        }
+        self.schedule_pending(peer);
+        Some(Notice::Replaced { old })
+    }
+
+    /// The old connection finishes what runs. One-way messages keep their order: none is sent on
+    /// the new connection before the old one has delivered its own.
+    fn leave(&mut self, peer: u32, old: PeerKey, link: usize) {
+        let codec = self.links[link].codec.as_ref();
+        let unconfirmed = codec.map_or(0, |codec| codec.statistics().unconfirmed);
+        if unconfirmed > 0 {
+            self.peers[peer as usize].behind = Some(old);
+            self.peers[old.slot as usize].successor = Some(self.peers[peer as usize].key);
+        }
+        self.links[link].retired.get_or_insert("connection_age");
+        self.say_goaway(link, "the connection is being replaced");
+    }
+
+    /// Takes nothing new on a link and tells its peer, which closes it when what runs has ended.
+    pub(crate) fn say_goaway(&mut self, slot: usize, text: &str) {
+        let link = &mut self.links[slot];
+        let retire_ms = self
+            .nodes
+            .get(link.node as usize)
+            .map_or(0, |node| node.settings.links.retire_timeout_ms);
+        link.phase_deadline
+            .get_or_insert(self.now.after_millis(retire_ms));
+        if let Some(codec) = &mut link.codec {
+            codec.goaway(FaultCode::ShuttingDown, text);
+            link.leaving |= codec.leaves_alone();
+        }
+        self.mark_dirty(slot);
+        self.schedule_link(slot);
+    }
+
+    /// A peer whose user closes it needs no successor.
+    pub(crate) fn drop_successor(&mut self, peer: u32) {
+        let Some(next) = self.peers[peer as usize].successor else {
+            return;
+        };
+        let is_dialled = self.peer(next).is_ok_and(|next| next.predecessor.is_some());
+        if is_dialled {
+            self.peers[peer as usize].successor = None;
+            self.peers[next.slot as usize].predecessor = None;
+            self.close_peer(next);
+        }
+    }
+
+    /// A peer is removed: nobody takes its place, it takes nobody's, and whose messages had to
+    /// wait for its own may send.
+    pub(crate) fn forget_succession(&mut self, removed: &Peer) {
+        if let Some(Ok(old)) = removed.predecessor.map(|old| self.peer_mut(old)) {
+            old.successor = None;
+        }
+        let Some(Ok(next)) = removed.successor.map(|next| self.peer_mut(next)) else {
+            return;
+        };
+        next.predecessor = None;
+        if next.behind.take().is_some() {
+            let slot = next.key.slot;
+            self.notify(slot, Notice::Room);
+        }
+    }
+}
+
+fn gone() -> Notice {
+    Notice::Down {
+        error: None,
+        gone: true,
+    }
+}
