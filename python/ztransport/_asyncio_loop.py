@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ztransport import _node, _stream
 from ztransport._asyncio_background import Background
 from ztransport._errors import ConfigurationError
+from ztransport._rotation import Rotation
 from ztransport._ztransport import Engine, Host, Waiter
 from ztransport.config import (
     DRAIN_TIMEOUT_SECONDS,
@@ -22,11 +25,11 @@ from ztransport.config import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 
     from ztransport._node import Metadata
     from ztransport._stream import Payload
-    from ztransport._ztransport import Seed, Worker
+    from ztransport._ztransport import Material, Seed, Worker
     from ztransport.config import Accept, Dial, Protocol, ZeebeCompression
     from ztransport.security import TLSConfig
 
@@ -105,6 +108,16 @@ class Node(Waits, _node.Node):
             self, subject: str, handler: Callable[[Stream], Awaitable[None]]
         ) -> None: ...
 
+    _sleep = staticmethod(asyncio.sleep)
+
+    @functools.cached_property
+    def _loader(self) -> ThreadPoolExecutor:
+        # Of its own: the loop's threads may all be busy with what the program does.
+        return ThreadPoolExecutor(1, "ztransport-tls")
+
+    async def _in_thread(self, load: Callable[[], Material | None]) -> Material | None:
+        return await asyncio.get_running_loop().run_in_executor(self._loader, load)
+
     @staticmethod
     async def _wait_bounded(waiter: Waiter, timeout: float, *, shield: bool) -> bool:
         waiting = asyncio.ensure_future(_finish_in(waiter, timeout))
@@ -158,6 +171,20 @@ class Loop:
             await asyncio.wait(self._tasks)
         self.engine.clear()
 
+    @contextmanager
+    def look_after(self, node: Node) -> Iterator[None]:
+        """Look at the node's files for the time of the block."""
+        if node._rotation is None:
+            yield
+            return
+        task = self._start(node._rotate()) if node._rotation.files else None
+        try:
+            yield
+        finally:
+            if task is not None:
+                task.cancel()
+            node._loader.shutdown(wait=False)
+
     def _turn(self) -> None:
         if self.users == 0:
             return
@@ -186,10 +213,11 @@ class Loop:
     def _resolve_soon(self, seed: Seed, host: str, port: int) -> None:
         self._start(_resolve(seed, host, port))
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def _work(worker: Worker, handler: Any, argument: Any) -> None:
@@ -286,6 +314,7 @@ async def open_node(
 
     Raises `ConfigurationError` for what cannot work, such as ``accept="tls"`` without ``tls``.
     """
+    rotation = None if tls is None else Rotation(tls)
     chosen = _node.settings(
         cluster=cluster,
         node_id=node_id,
@@ -302,9 +331,11 @@ async def open_node(
     )
     async with _shared_loop(idle) as loop:
         node = Node(loop.engine, peer_class=Peer, stream_class=Stream, **chosen)
+        node._rotation = rotation
         try:
             if address is not None:
                 node.address = node._listen(address)
-            yield node
+            with loop.look_after(node):
+                yield node
         finally:
             await node._shut(drain_timeout)

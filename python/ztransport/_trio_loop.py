@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from trio.lowlevel import (
 
 from ztransport import _node, _stream
 from ztransport._errors import ConfigurationError, DeadlineExceeded
+from ztransport._rotation import Rotation
 from ztransport._trio_background import Background
 from ztransport._ztransport import Engine, Host, Waiter
 from ztransport.config import (
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from ztransport._errors import Error
     from ztransport._node import Metadata
     from ztransport._stream import Payload
-    from ztransport._ztransport import Seed, Worker
+    from ztransport._ztransport import Material, Seed, Worker
     from ztransport.config import Accept, Dial, Protocol, ZeebeCompression
     from ztransport.security import TLSConfig
 
@@ -133,6 +135,16 @@ class Node(Waits, _node.Node):
             self, subject: str, handler: Callable[[Stream], Awaitable[None]]
         ) -> None: ...
 
+    _sleep = staticmethod(trio.sleep)
+
+    @functools.cached_property
+    def _loader(self) -> trio.CapacityLimiter:
+        # Of its own: threads of the program's may all be busy.
+        return trio.CapacityLimiter(1)
+
+    async def _in_thread(self, load: Callable[[], Material | None]) -> Material | None:
+        return await trio.to_thread.run_sync(load, abandon_on_cancel=True, limiter=self._loader)
+
     @staticmethod
     async def _wait_bounded(waiter: Waiter, timeout: float, *, shield: bool) -> bool:
         with trio.CancelScope(deadline=trio.current_time() + timeout, shield=shield) as scope:
@@ -178,6 +190,14 @@ class Loop:
         self._nursery.cancel_scope.cancel()
         await self._stopped.wait()
         self.engine.clear()
+
+    def look_after(self, node: Node) -> trio.CancelScope:
+        """Look at the node's files until the scope is cancelled."""
+        scope = trio.CancelScope()
+        if node._rotation is not None and node._rotation.files:
+            assert self._nursery is not None
+            self._nursery.start_soon(self._guard, _within, scope, node._rotate)
+        return scope
 
     async def _serve(self) -> None:
         try:
@@ -229,6 +249,11 @@ class Loop:
     def _resolve_soon(self, seed: Seed, host: str, port: int) -> None:
         assert self._nursery is not None
         self._nursery.start_soon(_resolve, seed, host, port)
+
+
+async def _within(scope: trio.CancelScope, task: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await task()
 
 
 async def _work(worker: Worker, handler: Any, argument: Any) -> None:
@@ -325,6 +350,7 @@ async def open_node(
 
     Raises `ConfigurationError` for what cannot work, such as ``accept="tls"`` without ``tls``.
     """
+    rotation = None if tls is None else Rotation(tls)
     chosen = _node.settings(
         cluster=cluster,
         node_id=node_id,
@@ -341,6 +367,8 @@ async def open_node(
     )
     async with _shared_loop(idle) as loop:
         node = Node(loop.engine, peer_class=Peer, stream_class=Stream, **chosen)
+        node._rotation = rotation
+        looking = loop.look_after(node)
         with trio.CancelScope() as body:
             loop.bodies.add(body)
             try:
@@ -349,6 +377,7 @@ async def open_node(
                 yield node
             finally:
                 loop.bodies.discard(body)
+                looking.cancel()
                 if loop.failure is None:
                     await node._shut(drain_timeout)
         if loop.failure is not None:

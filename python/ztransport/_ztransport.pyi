@@ -290,6 +290,7 @@ class Material:
         require_alpn: bool,
         cipher_suites: list[str],
         groups: list[str],
+        close_at_expiry: bool,
     ) -> Self: ...
     @property
     def warnings(self) -> list[str]:
@@ -512,6 +513,8 @@ class NodeCore:
     def _handle_prefix(self, prefix: str, function: Callable[..., Any], is_async: bool) -> None: ...
     def _handle_stream(self, subject: str, function: Callable[..., Any]) -> None: ...
     def _subscribe(self, subject: str, inbox: Inbox) -> None: ...
+    def _publish_tls(self, material: Material) -> int: ...
+    def _count_tls_failure(self) -> None: ...
     def _drain(self) -> None: ...
     def _drained(self) -> Waiter | None: ...
     def _close(self) -> None: ...
@@ -645,6 +648,12 @@ class NodeStatistics:
     @property
     def dialled(self) -> int:
         """Connections dialled."""
+    @property
+    def tls_reloads(self) -> int:
+        """Times certificates, key, trust and revocation lists were replaced."""
+    @property
+    def tls_reload_failures(self) -> int:
+        """Times they could not be, and the old ones were kept."""
     @property
     def closed(self) -> dict[str, int]:
         """Connections that have ended, by reason."""

@@ -40,8 +40,10 @@ _logger = logging.getLogger("ztransport")
 class TLSConfig:
     """Certificates, key and trust of a node, from files, from bytes, or fetched at run time.
 
-    Everything is read and checked when the node opens; a later change of a file has no effect on
-    that node. Key and password are never part of the ``repr`` or of an error.
+    Everything is read and checked when the node opens. Files that change later are read again
+    within a second, and `Node.reload_tls` fetches everything again: handshakes from then on use
+    what was found, if all of it can be used, and otherwise what was there before. Key and password
+    are never part of the ``repr`` or of an error.
     """
 
     certificate_chain_path: str | PathLike[str] | None = None
@@ -114,6 +116,12 @@ class TLSConfig:
     """What a node's listeners take, unless ``open_node`` says otherwise."""
     dial: Dial = "tls"
     """How a node dials, unless ``open_node`` says otherwise."""
+    close_at_expiry: bool = False
+    """Whether connections end with the peer's certificate.
+
+    Then nothing new is begun over one whose time is up: it is replaced as after
+    `Limits.connection_age_max_ms`, and what runs on it may end.
+    """
     require_alpn: bool = True
     """Whether a dialer refuses a listener that does not answer ``zt/1``.
 
@@ -156,10 +164,23 @@ class TLSConfig:
             require_alpn=self.require_alpn,
             cipher_suites=list(self.cipher_suites),
             groups=list(self.groups),
+            close_at_expiry=self.close_at_expiry,
         )
         for warning in material.warnings:
             _logger.warning("%s", warning)
         return material
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the files it names, whether they are there or not."""
+        trusted = [item for item in self.trust if item not in {"chain", "system"}]
+        named = [
+            self.certificate_chain_path,
+            self.private_key_path,
+            _password_file(self.private_key_password),
+            *trusted,
+            *self.crl_paths,
+        ]
+        return tuple(Path(one) for one in named if isinstance(one, str | os.PathLike))
 
 
 def _at_most_one(name: str, path: object, pem: object) -> None:
@@ -181,13 +202,18 @@ def _password(given: Password | None) -> bytes | None:
         given = given()
     if given is None or isinstance(given, bytes):
         return given
-    if not isinstance(given, str):
-        return _first_line(Path(given))
-    if given.startswith("file:"):
-        return _first_line(Path(given.removeprefix("file:")))
+    if (path := _password_file(given)) is not None:
+        return _first_line(path)
+    assert isinstance(given, str)  # whatever else it may be is a file
     if given.startswith("env:"):
         return _variable(given.removeprefix("env:"))
     return given.encode()
+
+
+def _password_file(given: Password | None) -> Path | None:
+    if isinstance(given, str):
+        return Path(given.removeprefix("file:")) if given.startswith("file:") else None
+    return Path(given) if isinstance(given, os.PathLike) else None
 
 
 def _variable(name: str) -> bytes:

@@ -309,6 +309,7 @@ impl Engine {
             self.start_dial(peer);
         }
         self.schedule_pending(peer);
+        self.end_order(peer);
     }
 
     /// Makes sure the earliest deadline among queued calls is kept.

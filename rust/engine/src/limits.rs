@@ -42,6 +42,9 @@ pub const UNPROVEN_STALE_MAX: usize = 64;
 /// The last part of a connection's greatest age, in percent: it is replaced at a random moment
 /// within it, so that connections that began together do not all end together.
 pub const CONNECTION_AGE_SPREAD_PERCENT: u64 = 20;
+/// How long one-way messages may wait, once a connection was replaced, for those that were sent on
+/// the old one: by then a peer that reads has read them.
+pub const ORDER_WAIT_MILLIS_MAX: u64 = 1_000;
 /// Peers of one engine, dialled and accepted.
 pub const PEERS_MAX: usize = 1 << 20;
 

@@ -24,8 +24,9 @@ pub(crate) struct Peer {
     /// Who is being dialled to take this one's place, and from the other end.
     pub(crate) successor: Option<PeerKey>,
     pub(crate) predecessor: Option<PeerKey>,
-    /// Whose one-way messages must have arrived before others are sent.
-    pub(crate) behind: Option<PeerKey>,
+    /// One-way messages wait for others to arrive, on the connection that was replaced: until it
+    /// has ended, or until then.
+    pub(crate) behind: Option<Time>,
 }
 
 impl Peer {

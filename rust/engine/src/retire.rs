@@ -1,5 +1,6 @@
 //! Connections that have lived long enough: the greatest age, and the end of the peer's certificate.
 
+use ztransport_proto::Dialect;
 use ztransport_proto::table::Role;
 
 use crate::limits::CONNECTION_AGE_SPREAD_PERCENT;
@@ -68,7 +69,7 @@ impl Engine {
     /// The dialer is told, and dials again. Zeebe's protocol cannot tell it without losing a call.
     fn retire_accepted(&mut self, slot: usize) {
         let link = &mut self.links[slot];
-        if link.codec.as_ref().is_none_or(|codec| codec.leaves_alone()) {
+        if link.codec.as_ref().is_none_or(Dialect::leaves_alone) {
             return;
         }
         link.retired = Some("connection_age");

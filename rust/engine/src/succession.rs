@@ -5,8 +5,10 @@ use ztransport_proto::fault::FaultCode;
 
 use crate::batch::Notice;
 use crate::keys::PeerKey;
+use crate::limits::ORDER_WAIT_MILLIS_MAX;
 use crate::pool::{Dial, DialState, Peer};
 use crate::state::Engine;
+use crate::timer::Owner;
 
 impl Engine {
     /// Dials the peer that will take this one's place. Until it is up this one keeps its
@@ -45,9 +47,9 @@ impl Engine {
         former.successor = None;
         let dial = former.dial.take()?;
         let pending = std::mem::take(&mut former.pending);
-        let (lost, link, node) = (former.lost, former.link, former.node);
+        let (lost, link, node, behind) = (former.lost, former.link, former.node, former.behind);
         let entry = &mut self.peers[peer as usize];
-        (entry.pending, entry.lost) = (pending, lost);
+        (entry.pending, entry.lost, entry.behind) = (pending, lost, behind);
         entry.lost.redials += 1;
         if let Some(node) = self.nodes.get_mut(node as usize) {
             node.pool.insert(dial.pool_name(), peer);
@@ -57,6 +59,7 @@ impl Engine {
             None => self.remove_peer(old.slot, gone()),
         }
         self.schedule_pending(peer);
+        self.schedule_order(peer);
         Some(Notice::Replaced { old })
     }
 
@@ -66,11 +69,29 @@ impl Engine {
         let codec = self.links[link].codec.as_ref();
         let unconfirmed = codec.map_or(0, |codec| codec.statistics().unconfirmed);
         if unconfirmed > 0 {
-            self.peers[peer as usize].behind = Some(old);
+            let until = self.now.after_millis(ORDER_WAIT_MILLIS_MAX);
+            self.peers[peer as usize].behind = Some(until);
             self.peers[old.slot as usize].successor = Some(self.peers[peer as usize].key);
         }
         self.links[link].retired.get_or_insert("connection_age");
         self.say_goaway(link, "the connection is being replaced");
+    }
+
+    fn schedule_order(&mut self, peer: u32) {
+        let entry = &self.peers[peer as usize];
+        if let Some(until) = entry.behind {
+            let owner = Owner::Peer(peer, entry.key.serial);
+            self.timer.schedule(until, owner);
+        }
+    }
+
+    /// One-way messages have waited long enough for those on the connection before.
+    pub(crate) fn end_order(&mut self, peer: u32) {
+        let now = self.now;
+        let entry = self.peers.get_mut(peer as usize);
+        if entry.is_some_and(|entry| entry.behind.take_if(|until| *until <= now).is_some()) {
+            self.notify(peer, Notice::Room);
+        }
     }
 
     /// Takes nothing new on a link and tells its peer, which closes it when what runs has ended.

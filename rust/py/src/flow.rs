@@ -34,7 +34,8 @@ impl StreamCore {
 
     /// The peer by the key it had when the stream was opened.
     pub(crate) fn peer_key(&self) -> PeerKey {
-        self.state().peer.unwrap_or_else(|| self.link.get().peer())
+        let opened_at = self.opened_at.get().copied();
+        opened_at.unwrap_or_else(|| self.link.get().peer())
     }
 
     /// Sends a message unless there is no room.
@@ -207,8 +208,8 @@ impl StreamCore {
 
     /// The engine knows the stream by this id from now on.
     pub(crate) fn begin(&self, key: Key) {
-        let mut state = self.state();
-        (state.peer, state.id) = (Some(key.0), Some(key.1));
+        self.opened_at.get_or_init(|| key.0);
+        self.state().id = Some(key.1);
     }
 
     /// The peer sends no more.

@@ -19,7 +19,7 @@ pub(crate) struct Material {
 impl Material {
     /// Loads everything; a source is a path as `str` or its content as `bytes`.
     #[new]
-    #[pyo3(signature = (*, certificate_chain, private_key, private_key_password, trust, profile, allowed_identities, node_identities, role_identities, revocation_lists, client_auth, verify_hostname, require_alpn, cipher_suites, groups))]
+    #[pyo3(signature = (*, certificate_chain, private_key, private_key_password, trust, profile, allowed_identities, node_identities, role_identities, revocation_lists, client_auth, verify_hostname, require_alpn, cipher_suites, groups, close_at_expiry))]
     #[expect(
         clippy::too_many_arguments,
         reason = "named in Python: one for each choice"
@@ -41,6 +41,7 @@ impl Material {
         require_alpn: bool,
         cipher_suites: Vec<String>,
         groups: Vec<String>,
+        close_at_expiry: bool,
     ) -> PyResult<Material> {
         let options = Options {
             certificate_chain: certificate_chain.map(source).transpose()?,
@@ -60,9 +61,11 @@ impl Material {
             require_alpn,
             cipher_suites,
             groups,
+            close_at_expiry,
             ..Options::default()
         };
-        let loaded = ztransport_tls::Material::load(&options);
+        // A password may take a second to become a key: other threads run meanwhile.
+        let loaded = py.detach(|| ztransport_tls::Material::load(&options));
         loaded
             .map(|inner| Material { inner })
             .map_err(|error| errors::tls(py, &error))

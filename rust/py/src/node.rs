@@ -246,6 +246,24 @@ impl NodeCore {
         Ok(())
     }
 
+    /// Takes other keys and trust; returns how many connections that ended.
+    fn _publish_tls(&self, py: Python<'_>, material: &Bound<'_, Material>) -> PyResult<usize> {
+        let mut core = self.engine.get().lock(py)?;
+        let material = material.get().inner.clone();
+        let published = core.engine.reload_tls(self.key, material);
+        self.engine.get().finish(py, core)?;
+        published.map_err(|failure| errors::failure(py, &failure, None))
+    }
+
+    /// Counts keys and trust that could not be taken.
+    fn _count_tls_failure(&self, py: Python<'_>) -> PyResult<()> {
+        let mut core = self.engine.get().lock(py)?;
+        if let Some(node) = core.nodes.get_mut(&self.key) {
+            node.counters.tls_reload_failures += 1;
+        }
+        Ok(())
+    }
+
     /// Counters since the node was opened.
     fn statistics(&self, py: Python<'_>) -> PyResult<NodeStatistics> {
         let core = self.engine.get().lock(py)?;

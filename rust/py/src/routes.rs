@@ -109,6 +109,7 @@ pub(crate) struct Counters {
     pub(crate) overflowed: u64,
     pub(crate) unanswered: u64,
     pub(crate) handler_failures: u64,
+    pub(crate) tls_reload_failures: u64,
     pub(crate) slow: BTreeMap<String, Slow>,
 }
 

@@ -1,7 +1,7 @@
 //! Streams: messages both ways on one subject, each way with its own credit and end.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
@@ -17,8 +17,6 @@ use crate::waiters::Waiter;
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) id: Option<u64>,
-    /// Whose stream it is: the peer by the key it had when the stream was opened.
-    pub(crate) peer: Option<PeerKey>,
     pub(crate) chunks: VecDeque<Py<PyBytes>>,
     /// Messages and bytes that were handed out and not given back as credit yet.
     pub(crate) taken: (u32, u64),
@@ -48,6 +46,8 @@ pub(crate) struct State {
 #[pyclass(frozen, subclass, module = "ztransport._ztransport")]
 pub(crate) struct StreamCore {
     pub(crate) link: Py<Link>,
+    /// The peer by the key it had when the stream was opened.
+    pub(crate) opened_at: OnceLock<PeerKey>,
     pub(crate) subject: Py<PyString>,
     pub(crate) payload: Py<PyAny>,
     pub(crate) metadata: Box<[u8]>,
@@ -67,6 +67,7 @@ impl StreamCore {
         let metadata = convert::metadata_block(metadata)?.into_boxed_slice();
         Ok(StreamCore {
             link: peer,
+            opened_at: OnceLock::new(),
             subject,
             payload,
             metadata,
