@@ -9,6 +9,7 @@ use crate::error::{Failure, FailureKind};
 use crate::filter::Filter;
 use crate::keys::NodeKey;
 use crate::link::Phase;
+use crate::node::Accept;
 use crate::state::Engine;
 
 impl Engine {
@@ -34,9 +35,11 @@ impl Engine {
     }
 
     fn check_replacement(&self, node: usize, material: &tls::Material) -> Result<(), Failure> {
-        let text = if self.nodes[node].settings.tls.is_none() {
+        let settings = &self.nodes[node].settings;
+        let needs_chain = settings.accepts() != Accept::Plaintext && self.is_listening(node);
+        let text = if settings.tls.is_none() {
             "this node was opened without TLS: there is nothing to load again"
-        } else if !material.can_listen() && self.is_listening(node) {
+        } else if needs_chain && !material.can_listen() {
             "a node that listens needs a certificate chain and its private key"
         } else {
             return Ok(());
@@ -57,7 +60,7 @@ impl Engine {
         };
         if let Some(codec) = &mut self.links[slot].codec {
             codec.refuse(&ProtocolError::new(
-                Reason::BadHello,
+                Reason::IdentityNotAllowed,
                 "the certificate was revoked",
             ));
         }

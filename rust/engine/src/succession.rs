@@ -55,7 +55,7 @@ impl Engine {
             node.pool.insert(dial.pool_name(), peer);
         }
         match link {
-            Some(link) => self.leave(peer, old, link as usize),
+            Some(link) => self.leave_link(peer, old, link as usize),
             None => self.remove_peer(old.slot, gone()),
         }
         self.schedule_pending(peer);
@@ -65,7 +65,7 @@ impl Engine {
 
     /// The old connection finishes what runs. One-way messages keep their order: none is sent on
     /// the new connection before the old one has delivered its own.
-    fn leave(&mut self, peer: u32, old: PeerKey, link: usize) {
+    fn leave_link(&mut self, peer: u32, old: PeerKey, link: usize) {
         let codec = self.links[link].codec.as_ref();
         let unconfirmed = codec.map_or(0, |codec| codec.statistics().unconfirmed);
         if unconfirmed > 0 {
