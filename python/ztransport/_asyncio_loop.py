@@ -172,12 +172,13 @@ class Loop:
         self.engine.clear()
 
     @contextmanager
-    def look_after(self, node: Node) -> Iterator[None]:
+    def look_after(self, node: Node, rotation: Rotation | None) -> Iterator[None]:
         """Look at the node's files for the time of the block."""
-        if node._rotation is None:
+        node._rotation = rotation
+        if rotation is None:
             yield
             return
-        task = self._start(node._rotate()) if node._rotation.files else None
+        task = self._start(node._rotate()) if rotation.files else None
         try:
             yield
         finally:
@@ -331,11 +332,10 @@ async def open_node(
     )
     async with _shared_loop(idle) as loop:
         node = Node(loop.engine, peer_class=Peer, stream_class=Stream, **chosen)
-        node._rotation = rotation
         try:
             if address is not None:
                 node.address = node._listen(address)
-            with loop.look_after(node):
+            with loop.look_after(node, rotation):
                 yield node
         finally:
             await node._shut(drain_timeout)

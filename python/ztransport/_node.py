@@ -5,7 +5,6 @@ A face derives its classes from these and adds the one thing that differs: how t
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import logging
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ztransport import security
 from ztransport._errors import ConfigurationError
-from ztransport._rotation import LOOK_INTERVAL_SECONDS, Rotation
+from ztransport._rotation import Rotating
 from ztransport._stream import Stream, Subscription, Waits
-from ztransport._ztransport import Engine, Link, Message, NodeCore, Waiter
+from ztransport._ztransport import Engine, Link, Message, Waiter
 from ztransport.config import (
     DRAIN_TIMEOUT_SECONDS,
     REQUEST_TIMEOUT_SECONDS,
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
     from ztransport._errors import Error
     from ztransport._stream import Payload
-    from ztransport._ztransport import Material
     from ztransport.config import Accept, Dial, Protocol, ZeebeCompression
 
     Metadata: TypeAlias = Mapping[str, bytes]
@@ -177,12 +175,11 @@ class Peer(Link, Waits):
         """The face's class of streams."""
 
 
-class Node(NodeCore, Waits):
+class Node(Rotating, Waits):
     """One member of a cluster: it listens, dials, and answers what is asked of it."""
 
     address: str | None = None
     """The address it listens on, with the port that was bound; none if it only dials."""
-    _rotation: Rotation | None = None
 
     def handle(self, subject: str, handler: Handler) -> None:
         """Answer requests and one-way messages on ``subject`` with what ``handler`` returns.
@@ -249,49 +246,6 @@ class Node(NodeCore, Waits):
                 peer._close()
             raise
         return peer
-
-    async def reload_tls(self) -> None:
-        """Fetch certificates, key, trust and revocation lists again, and put them in force.
-
-        Both for listening and for dialling, from the next handshake on. Connections go on, but for
-        those of certificates that are revoked by now: they end with `CertificateRevoked`. Functions
-        that give bytes are called again, in a worker thread. Files need no call: they are looked at
-        all the time. Cancelled, it has no effect.
-
-        Raises `ConfigurationError` as opening the node would, or what a function raised; the old
-        ones stay in force then, which is logged and counted.
-        """
-        if self._rotation is None:
-            raise ConfigurationError("the node was opened without TLS: there is nothing to reload")
-        await self._renew(self._rotation.load)
-
-    async def _renew(self, load: Callable[[], Material | None]) -> None:
-        rotation = self._rotation
-        assert rotation is not None
-        try:
-            if (material := await self._in_thread(load)) is not None:
-                rotation.publish(self, material)
-        except Exception as error:
-            rotation.refuse(self, error)
-            raise
-
-    async def _rotate(self) -> None:
-        """Look at the files for as long as the node is open."""
-        assert self._rotation is not None
-        while True:
-            await self._sleep(LOOK_INTERVAL_SECONDS)
-            # It is said and counted by then, and the node goes on with what it has.
-            with contextlib.suppress(Exception):
-                await self._renew(self._rotation.look)
-
-    @abstractmethod
-    async def _in_thread(self, load: Callable[[], Material | None]) -> Material | None:
-        """Load in a thread, one at a time. Cancelled, what it finds is dropped."""
-
-    @staticmethod
-    @abstractmethod
-    async def _sleep(seconds: float, /) -> None:
-        """Let other tasks run for so long."""
 
     async def drain(self, timeout: float = DRAIN_TIMEOUT_SECONDS) -> bool:
         """Take nothing new, tell the peers, and finish what runs for at most ``timeout`` seconds.

@@ -6,15 +6,21 @@ become a key.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from ztransport._errors import ConfigurationError
+from ztransport._ztransport import NodeCore
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from ztransport._ztransport import Material, NodeCore
+    from ztransport._ztransport import Material
     from ztransport.security import TLSConfig
 
 LOOK_INTERVAL_SECONDS: Final = 0.25
@@ -94,3 +100,52 @@ def _stamp(file: Path) -> Stamp:
         return None
     times = (found.st_mtime_ns, found.st_ctime_ns)
     return (found.st_dev, found.st_ino, found.st_size, *times)
+
+
+class Rotating(NodeCore):
+    """A node that takes other certificates, keys and trust while it runs."""
+
+    _rotation: Rotation | None = None
+
+    async def reload_tls(self) -> None:
+        """Fetch certificates, key, trust and revocation lists again, and put them in force.
+
+        Both for listening and for dialling, from the next handshake on. Connections go on, but for
+        those of certificates that are revoked by now: they end with `CertificateRevoked`. Functions
+        that give bytes are called again, in a worker thread. Files need no call: they are looked at
+        all the time. Cancelled, it has no effect.
+
+        Raises `ConfigurationError` as opening the node would, or what a function raised; the old
+        ones stay in force then, which is logged and counted.
+        """
+        if self._rotation is None:
+            raise ConfigurationError("the node was opened without TLS: there is nothing to reload")
+        await self._renew(self._rotation.load)
+
+    async def _renew(self, load: Callable[[], Material | None]) -> None:
+        rotation = self._rotation
+        assert rotation is not None
+        try:
+            if (material := await self._in_thread(load)) is not None:
+                rotation.publish(self, material)
+        except Exception as error:
+            rotation.refuse(self, error)
+            raise
+
+    async def _rotate(self) -> None:
+        """Look at the files for as long as the node is open."""
+        assert self._rotation is not None
+        while True:
+            await self._sleep(LOOK_INTERVAL_SECONDS)
+            # It is said and counted by then, and the node goes on with what it has.
+            with contextlib.suppress(Exception):
+                await self._renew(self._rotation.look)
+
+    @abstractmethod
+    async def _in_thread(self, load: Callable[[], Material | None]) -> Material | None:
+        """Load in a thread, one at a time. Cancelled, what it finds is dropped."""
+
+    @staticmethod
+    @abstractmethod
+    async def _sleep(seconds: float, /) -> None:
+        """Let other tasks run for so long."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -34,7 +34,7 @@ from ztransport.config import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
     from ztransport._errors import Error
     from ztransport._node import Metadata
@@ -191,13 +191,17 @@ class Loop:
         await self._stopped.wait()
         self.engine.clear()
 
-    def look_after(self, node: Node) -> trio.CancelScope:
-        """Look at the node's files until the scope is cancelled."""
-        scope = trio.CancelScope()
-        if node._rotation is not None and node._rotation.files:
+    @contextmanager
+    def look_after(self, node: Node, rotation: Rotation | None) -> Iterator[None]:
+        """Look at the node's files for the time of the block."""
+        node._rotation, scope = rotation, trio.CancelScope()
+        if rotation is not None and rotation.files:
             assert self._nursery is not None
             self._nursery.start_soon(self._guard, _within, scope, node._rotate)
-        return scope
+        try:
+            yield
+        finally:
+            scope.cancel()
 
     async def _serve(self) -> None:
         try:
@@ -367,9 +371,7 @@ async def open_node(
     )
     async with _shared_loop(idle) as loop:
         node = Node(loop.engine, peer_class=Peer, stream_class=Stream, **chosen)
-        node._rotation = rotation
-        looking = loop.look_after(node)
-        with trio.CancelScope() as body:
+        with loop.look_after(node, rotation), trio.CancelScope() as body:
             loop.bodies.add(body)
             try:
                 if address is not None:
@@ -377,7 +379,6 @@ async def open_node(
                 yield node
             finally:
                 loop.bodies.discard(body)
-                looking.cancel()
                 if loop.failure is None:
                     await node._shut(drain_timeout)
         if loop.failure is not None:
