@@ -11,6 +11,7 @@ BENCH_ARGS ?=
 CONTENDERS_ARGS ?=
 ABUSE_ARGS ?=
 HONESTY_ARGS ?=
+ROLLING_ARGS ?=
 MEMBERSHIP_ARGS ?=
 ZEEBE_ARGS ?=
 SIM_ARGS ?=
@@ -27,7 +28,7 @@ INTEROP := target/interop
 RUST_SOURCES := $(shell find rust -path rust/fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print 2>/dev/null)
 FUZZ_TARGETS = $(patsubst rust/fuzz/fuzz_targets/%.rs,%,$(wildcard rust/fuzz/fuzz_targets/*.rs))
 
-.PHONY: help prerequisites interop build bench contenders zeebe honesty abuse sim membership test lint docs fuzz lock clean
+.PHONY: help prerequisites interop build bench contenders zeebe honesty rolling abuse sim membership test lint docs fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +61,9 @@ zeebe: build interop ## measure ztransport beside a real Zeebe's messaging (4 mi
 
 honesty: build ## run the experiments with known answers on the suite itself, and print their table
 	$(BIN)/python -m bench.honesty $(HONESTY_ARGS)
+
+rolling: build ## change a cluster under load, certificates and from plaintext to TLS, and print its table
+	$(BIN)/python -m bench.rolling $(ROLLING_ARGS)
 
 abuse: build ## run the wall-clock abuse cases and print their table
 	$(BIN)/python -m bench.abuse $(ABUSE_ARGS)

@@ -210,7 +210,7 @@ pub fn certificates_for(names: &[&str], client_auth: tls::ClientAuth) -> Certifi
     }
 }
 
-type Authority = (rcgen::Issuer<'static, rcgen::KeyPair>, String);
+pub type Authority = (rcgen::Issuer<'static, rcgen::KeyPair>, String);
 
 pub fn authority() -> Authority {
     let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();

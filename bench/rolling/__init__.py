@@ -1,0 +1,1 @@
+"""A cluster of three that is changed under load: certificates, authorities, plaintext to TLS."""

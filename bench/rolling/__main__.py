@@ -1,0 +1,62 @@
+"""`python -m bench.rolling`: change a cluster under load, print its table, keep a record."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.rolling.findings import Finding
+from bench.rolling.rollout import rollout
+from bench.rolling.rotation import rotation
+from ztransport.bench import record, report
+
+RECORDS = Path("bench/records")
+HEADERS = ["experiment", "measured", "bar", "met"]
+Experiment = Callable[[Callable[[str], None], Path], list[Finding]]
+EXPERIMENTS: dict[str, Experiment] = {"rotation": rotation, "rollout": rollout}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the experiments asked for; 1 when one did not come to what it must."""
+    parser = argparse.ArgumentParser("python -m bench.rolling", description=__doc__)
+    parser.add_argument("experiments", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
+    parser.add_argument("--record", type=Path, help="JSON file; default: in bench/records")
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.experiments) - set(EXPERIMENTS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}: {', '.join(EXPERIMENTS)}")
+    found = {name: _run(name) for name in asked.experiments or EXPERIMENTS}
+    _tell("")
+    sys.stdout.write(f"{_table(found)}\n")
+    path = asked.record or RECORDS / time.strftime("rolling-%Y-%m-%d.json", time.gmtime())
+    body: dict[str, object] = {
+        "findings": {name: [asdict(one) for one in own] for name, own in found.items()}
+    }
+    command = ["python", "-m", "bench.rolling", *asked.experiments]
+    record.write(path, record.create("rolling", command, 0, body))
+    return 0 if all(one.met for own in found.values() for one in own) else 1
+
+
+def _run(name: str) -> list[Finding]:
+    with tempfile.TemporaryDirectory(prefix="ztransport-rolling-") as folder:
+        return EXPERIMENTS[name](_tell, Path(folder))
+
+
+def _table(found: dict[str, list[Finding]]) -> str:
+    every = [one for own in found.values() for one in own]
+    rows = [[one.what, one.measured, one.bar, "yes" if one.met else "NO"] for one in every]
+    return report.table(HEADERS, rows)
+
+
+def _tell(line: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{line}")
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
