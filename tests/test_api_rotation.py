@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 
 import ztransport
+from bench.rolling.mount import Mount, revoke
 from tests.test_api_faces import Face, every_face, open_node
 from ztransport._rotation import Rotation
 from ztransport.certs import Authority, Leaf, create_authority
@@ -22,38 +20,15 @@ LOOPBACK = ["127.0.0.1", "localhost"]
 DAY = datetime.timedelta(days=1)
 
 
-class Mount:
-    """A folder of a node's files; each change is one rename, as a Kubernetes secret makes it."""
-
-    def __init__(self, root: Path, leaf: Leaf, trust: bytes) -> None:
-        self.root, self.turns = root, 0
-        self.put(leaf, trust)
-
-    def put(self, leaf: Leaf, trust: bytes, lists: bytes | None = None) -> None:
-        self.turns += 1
-        folder = self.root / f"..{self.turns}"
-        folder.mkdir()
-        leaf.write(folder, "node")
-        (folder / "ca.pem").write_bytes(trust)
-        if lists is not None:
-            (folder / "lists.pem").write_bytes(lists)
-        fresh = self.root / "..fresh"
-        fresh.symlink_to(folder.name)
-        fresh.replace(self.root / "..data")
-
-    def tls(self, **choices: Any) -> ztransport.TLSConfig:
-        data = self.root / "..data"
-        return ztransport.TLSConfig(
-            certificate_chain_path=data / "node.chain.pem",
-            private_key_path=data / "node.key.pem",
-            trust=(data / "ca.pem",),
-            **choices,
-        )
-
-
 def issue(authority: Authority, days: int) -> Leaf:
     """A leaf that is told from others by the day it ends on."""
     return authority.issue(LOOPBACK, not_after=datetime.datetime.now(datetime.UTC) + days * DAY)
+
+
+def mounted(root: Path, leaf: Leaf, trust: bytes) -> Mount:
+    mount = Mount(root)
+    mount.put(leaf, trust)
+    return mount
 
 
 def days_left(peer: Any) -> int:
@@ -78,7 +53,7 @@ async def until(face: Face, node: Any, count: str, value: int) -> None:
 def test_files_that_are_swapped_count_for_the_next_handshake(
     face: Face, authority: Authority, tmp_path: Path
 ) -> None:
-    mount = Mount(tmp_path, issue(authority, 10), authority.certificate_pem)
+    mount = mounted(tmp_path, issue(authority, 10), authority.certificate_pem)
 
     async def main() -> None:
         trusting = ztransport.TLSConfig(trust=(authority.certificate_pem,))
@@ -102,10 +77,8 @@ def test_files_that_are_swapped_count_for_the_next_handshake(
 def test_an_authority_is_added_and_taken_away(face: Face, tmp_path: Path) -> None:
     first, second = create_authority("first"), create_authority("second")
     both = first.certificate_pem + second.certificate_pem
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    a = Mount(tmp_path / "a", issue(first, 10), first.certificate_pem)
-    b = Mount(tmp_path / "b", issue(first, 10), first.certificate_pem)
+    a = mounted(tmp_path / "a", issue(first, 10), first.certificate_pem)
+    b = mounted(tmp_path / "b", issue(first, 10), first.certificate_pem)
 
     async def main() -> None:
         async with (
@@ -132,7 +105,7 @@ def test_files_that_cannot_be_used_keep_the_old_ones(
     face: Face, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = issue(authority, 10)
-    mount = Mount(tmp_path, good, authority.certificate_pem)
+    mount = mounted(tmp_path, good, authority.certificate_pem)
     half = Leaf(chain_pem=issue(authority, 20).chain_pem, key_pem=good.key_pem)
 
     async def main() -> None:
@@ -190,27 +163,11 @@ def test_without_tls_there_is_nothing_to_reload(face: Face) -> None:
     face.run(main)
 
 
-def revoke(authority: Authority, leaves: list[Leaf]) -> bytes:
-    """The authority's list of what it has revoked."""
-    issuer = x509.load_pem_x509_certificate(authority.certificate_pem)
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject)
-    builder = builder.last_update(now - DAY).next_update(now + DAY)
-    key = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority._key.public_key())
-    builder = builder.add_extension(key, critical=False)
-    builder = builder.add_extension(x509.CRLNumber(1 + len(leaves)), critical=False)
-    for leaf in leaves:
-        serial = x509.load_pem_x509_certificate(leaf.chain_pem).serial_number
-        revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
-        builder = builder.add_revoked_certificate(revoked.build())
-    return builder.sign(authority._key, hashes.SHA256()).public_bytes(Encoding.PEM)
-
-
 @every_face
 def test_c5_a_new_list_ends_the_connections_of_the_revoked(face: Face, tmp_path: Path) -> None:
     authority = create_authority("lists")
     mallory, honest = issue(authority, 10), issue(authority, 20)
-    mount = Mount(tmp_path, issue(authority, 30), authority.certificate_pem)
+    mount = mounted(tmp_path, issue(authority, 30), authority.certificate_pem)
     own = issue(authority, 30)
     mount.put(own, authority.certificate_pem, revoke(authority, []))
     lists = mount.root / "..data" / "lists.pem"

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.rolling.findings import Finding
+from bench.rolling.revocation import revocation
 from bench.rolling.rollout import rollout
 from bench.rolling.rotation import rotation
 from ztransport.bench import record, report
@@ -18,7 +19,11 @@ from ztransport.bench import record, report
 RECORDS = Path("bench/records")
 HEADERS = ["experiment", "measured", "bar", "met"]
 Experiment = Callable[[Callable[[str], None], Path], list[Finding]]
-EXPERIMENTS: dict[str, Experiment] = {"rotation": rotation, "rollout": rollout}
+EXPERIMENTS: dict[str, Experiment] = {
+    "rotation": rotation,
+    "revocation": revocation,
+    "rollout": rollout,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 import trio
 
 import ztransport
+from bench.rolling.mount import Mount
 
 PAYLOAD = b"x" * 128
 CALL_TIMEOUT_S = 5.0
@@ -64,18 +65,6 @@ class Caller:
         }
 
 
-def _tls(mount: str | None) -> ztransport.TLSConfig | None:
-    if mount is None:
-        return None
-    data = Path(mount) / "..data"
-    return ztransport.TLSConfig(
-        certificate_chain_path=data / "node.chain.pem",
-        private_key_path=data / "node.key.pem",
-        trust=(data / "ca.pem",),
-        client_auth="required",
-    )
-
-
 async def _reach(node: Any, address: str) -> Any:
     """Dial a node that may not have come up yet."""
     while True:
@@ -119,7 +108,7 @@ async def _serve(settings: dict[str, Any]) -> None:
         settings["address"],
         cluster="rolling",
         node_id=settings["name"],
-        tls=_tls(settings["mount"]),
+        tls=Mount(Path(settings["mount"])).tls(client_auth="required"),
         limits=limits,
         accept=settings["accept"],
         dial=settings["dial"],

@@ -195,7 +195,9 @@ fn replaced_without_a_failure(server: Side, client: Side) -> [Side; 2] {
     ask(&mut sides[1], peer, 0);
     let mut first = None;
     drive(&mut sides, |sides| {
-        first = sides[0].seen.pop();
+        let is_asked = |seen: &Seen| matches!(seen, Seen::Event(_, Event::Request { .. }, _));
+        let asked = sides[0].seen.iter().position(is_asked);
+        first = asked.map(|index| sides[0].seen.remove(index));
         first.is_some()
     });
     let (mut token, mut replaced) = (1, 0);
