@@ -201,7 +201,8 @@ fn replaced_without_a_failure(server: Side, client: Side) -> [Side; 2] {
         first.is_some()
     });
     let (mut token, mut replaced) = (1, 0);
-    ask(&mut sides[1], peer, token);
+    let peer_now = current(&sides[1], peer);
+    ask(&mut sides[1], peer_now, token);
     drive(&mut sides, |sides| {
         sides[0].echo();
         let peer_now = current(&sides[1], peer);
