@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench import headline
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -31,3 +33,9 @@ def test_the_example_is_short_and_runs() -> None:
         [sys.executable, "-c", found[1]], capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.stdout.startswith("b'hello' TLSSession(version='TLSv1.3'"), ran.stderr
+
+
+def test_the_headline_is_what_its_record_says() -> None:
+    readme = README.read_text(encoding="utf-8")
+    record = headline.named_record(readme)
+    assert headline.section(record, headline.summary_of(README.parent / record)) in readme

@@ -22,6 +22,7 @@ __all__ = [
     "reasons",
     "table",
     "tables",
+    "whole",
 ]
 
 ROLE_TITLES = {
@@ -140,6 +141,11 @@ def quantity(value: float | None, unit: str = "") -> str:
     return f"{_three_digits(value)}{' ' if unit else ''}{unit}"
 
 
+def whole(value: float | None) -> str:
+    """A figure without decimals; a dash where it is unknown."""
+    return _figure(value, 0)
+
+
 Column = tuple[str, Callable[[Costs], str]]
 
 
@@ -167,7 +173,7 @@ def _ratio_column(scene: Scene, metric: str) -> Column:
 
 
 def _percentile_column(share: float) -> Column:
-    return f"{PERCENTILE_TITLES[share]} µs", lambda costs: _figure(costs.response_us[share], 0)
+    return f"{PERCENTILE_TITLES[share]} µs", lambda costs: whole(costs.response_us[share])
 
 
 def _throughput(costs: Costs) -> str:

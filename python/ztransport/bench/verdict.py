@@ -195,6 +195,8 @@ def way(variant: str) -> str:
     kind = variant.partition(":")[0]
     words = {
         st.PLAIN: "plaintext",
+        st.TWIN_1: "plaintext, first twin",
+        st.TWIN_2: "plaintext, second twin",
         st.TLS: "TLS in the process",
         st.MTLS: "mutual TLS in the process",
         "proxy-plain": f"plaintext through {proxy(variant)}",

@@ -1,0 +1,107 @@
+"""`python -m bench.headline RECORD`: write the README's verdict, table and figure from a record.
+
+What stands between the two marks in README.md is written by this and by nobody's hand; a test
+compares it with the record that is named there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ztransport.bench import figures, report, statistics, verdict
+from ztransport.bench.record import Run, open_run
+from ztransport.bench.statistics import Scene, Summary
+
+__all__ = ["main", "named_record", "section", "summary_of"]
+
+README, FIGURE = Path("README.md"), Path("bench/records/cost-ratios.svg")
+ALT = "CPU per message over plaintext, with intervals and the noise band"
+WRITER = "python -m bench.headline"
+BEGIN, END = "<!-- headline: ", "<!-- end of headline -->"
+HEADERS = ["", "CPU-µs per message", "× plaintext", "p50 µs", "p99 µs", "closed loop, messages/s"]
+
+
+def summary_of(record: Path) -> Summary:
+    """What a record says of the headline's workload. Raises BenchError when it cannot be read."""
+    run = open_run(record)
+    windows = [one for one in run.windows if one["workload"] == verdict.MAIN_WORKLOAD]
+    return statistics.summarise(Run(run.path, run.manifest, windows, run.cut))
+
+
+def section(record: Path, summary: Summary) -> str:
+    """The README's section as it has to be, marks included."""
+    opened, closed = verdict.main_scene(summary), verdict.main_scene(summary, "closed")
+    if opened is None or closed is None:
+        raise SystemExit(f"{record} does not hold {verdict.MAIN_WORKLOAD} in both loops")
+    valid = summary.windows - summary.invalid
+    lines = [
+        f"{BEGIN}{record} -->",
+        verdict.headline(summary),
+        verdict.measured_as(summary),
+        f"{valid} of {summary.windows} windows of this workload are valid.",
+        "",
+        report.table(HEADERS, _rows(opened, closed)),
+        "",
+        f"![{ALT}]({FIGURE})",
+        "",
+        f"`{summary.manifest['command']}` measured it, `{WRITER} {record}` wrote this section.",
+        END,
+    ]
+    return "\n".join(lines)
+
+
+def _rows(opened: Scene, closed: Scene) -> list[list[str]]:
+    kinds = (statistics.TOTAL, statistics.FLOOR, statistics.TWIN)
+    over = {one.over: one for kind in kinds for one in opened.find(kind, statistics.CPU)}
+    rows = []
+    for costs in opened.costs:
+        beside = closed.of(costs.variant)
+        peak = beside.throughput.median if beside and beside.throughput else None
+        ratio = report.ratio(over[costs.variant]) if costs.variant in over else "1"
+        latencies = [report.whole(costs.response_us[share]) for share in (0.5, 0.99)]
+        rows.append(
+            [
+                verdict.way(costs.variant),
+                report.estimate(costs.cpu_us),
+                ratio,
+                *latencies,
+                report.quantity(peak),
+            ]
+        )
+    return rows
+
+
+def named_record(readme: str) -> Path:
+    """The record whose section stands in a README. Raises SystemExit when there is none."""
+    found = re.search(re.escape(BEGIN) + r"(\S+) -->", readme)
+    if found is None:
+        raise SystemExit(f"{README} has no mark {BEGIN!r}")
+    return Path(found[1])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the section into README.md and the figure beside the records."""
+    parser = argparse.ArgumentParser(WRITER, description=__doc__)
+    parser.add_argument("record", type=Path, help="what `ztransport bench run` has written")
+    record = parser.parse_args(arguments).record
+    summary = summary_of(record)
+    readme = README.read_text(encoding="utf-8")
+    pattern = f"{re.escape(BEGIN)}.*?{re.escape(END)}"
+    written, count = re.subn(pattern, lambda _: section(record, summary), readme, flags=re.DOTALL)
+    if not count:
+        raise SystemExit(f"{README} has no marks for a headline")
+    README.write_text(written, encoding="utf-8")
+    opened = verdict.main_scene(summary)
+    alone = dataclasses.replace(summary, scenes=[opened] if opened else [])
+    drawn = figures.svg(figures.ratios(alone), "headline", ALT)
+    FIGURE.write_text(drawn, encoding="utf-8")
+    sys.stdout.write(f"{README} and {FIGURE} tell {record}\n")
+
+
+if __name__ == "__main__":
+    main()
