@@ -50,7 +50,7 @@ async def until(face: Face, node: Any, count: str, value: int) -> None:
 
 
 @every_face
-def test_files_that_are_swapped_count_for_the_next_handshake(
+def test_c3_files_that_are_swapped_count_for_the_next_handshake(
     face: Face, authority: Authority, tmp_path: Path
 ) -> None:
     mount = mounted(tmp_path, issue(authority, 10), authority.certificate_pem)
@@ -74,7 +74,7 @@ def test_files_that_are_swapped_count_for_the_next_handshake(
 
 
 @every_face
-def test_an_authority_is_added_and_taken_away(face: Face, tmp_path: Path) -> None:
+def test_c4_an_authority_is_added_and_taken_away(face: Face, tmp_path: Path) -> None:
     first, second = create_authority("first"), create_authority("second")
     both = first.certificate_pem + second.certificate_pem
     a = mounted(tmp_path / "a", issue(first, 10), first.certificate_pem)
@@ -101,7 +101,7 @@ def test_an_authority_is_added_and_taken_away(face: Face, tmp_path: Path) -> Non
 
 
 @every_face
-def test_files_that_cannot_be_used_keep_the_old_ones(
+def test_c3_files_that_cannot_be_used_keep_the_old_ones(
     face: Face, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = issue(authority, 10)

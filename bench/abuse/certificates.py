@@ -188,11 +188,34 @@ ROWS = (
         ),
     ),
     Row(
+        "C2",
+        "a certificate that expires while its connection lives",
+        "ended or kept, as the policy says",
+        None,
+        (
+            "c2_a_connection_ends_with_the_peers_certificate_without_failing_a_call",
+            "c2_a_connection_outlives_the_peers_certificate_unless_told_otherwise",
+        ),
+    ),
+    Row(
+        "C3",
+        "files swapped as it runs; files that are no use (under load: make rolling)",
+        "the new pair counts for the next handshake, a bad one keeps the old",
+        None,
+        (
+            "test_c3_files_that_are_swapped_count_for_the_next_handshake",
+            "test_c3_files_that_cannot_be_used_keep_the_old_ones",
+        ),
+    ),
+    Row(
         "C4",
-        "an authority removed, a ticket from before",
+        "an authority added, then another removed; a ticket from before",
         "refused, never resumed",
         None,
-        ("c4_a_removed_authority_cannot_be_resumed",),
+        (
+            "c4_a_removed_authority_cannot_be_resumed",
+            "test_c4_an_authority_is_added_and_taken_away",
+        ),
     ),
     Row(
         "C5",
@@ -201,6 +224,8 @@ ROWS = (
         None,
         (
             "c5_a_revoked_leaf_is_refused_and_told_so",
+            "c5_a_new_list_ends_the_connections_of_the_revoked_and_no_others",
+            "test_c5_a_new_list_ends_the_connections_of_the_revoked",
             "c5_a_revoked_intermediate_takes_its_leaves_along",
             "c5_a_list_that_has_run_out_covers_nobody",
             "c5_a_leaf_that_no_list_covers_is_refused",

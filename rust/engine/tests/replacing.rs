@@ -324,7 +324,7 @@ fn ending(is_closed: bool) -> (Arc<tls::Material>, Arc<tls::Material>) {
 }
 
 #[test]
-fn a_connection_ends_with_the_peers_certificate_without_failing_a_call() {
+fn c2_a_connection_ends_with_the_peers_certificate_without_failing_a_call() {
     let (server, client) = ending(true);
     let server = Side::new("server", Some(server));
     let client = Side::with("client", Some(client), Limits::default(), aged(0));
@@ -334,7 +334,7 @@ fn a_connection_ends_with_the_peers_certificate_without_failing_a_call() {
 }
 
 #[test]
-fn a_connection_outlives_the_peers_certificate_unless_told_otherwise() {
+fn c2_a_connection_outlives_the_peers_certificate_unless_told_otherwise() {
     let (server, client) = ending(false);
     let server = Side::new("server", Some(server));
     let (mut sides, peer) = connected(server, Side::new("client", Some(client)), "127.0.0.1:0");
