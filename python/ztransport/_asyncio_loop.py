@@ -169,7 +169,10 @@ class Loop:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self.engine.flush()
         self.engine.clear()
+        # Its hooks are methods of this loop: the circle would keep its descriptors open.
+        del self.engine
 
     @contextmanager
     def look_after(self, node: Node, rotation: Rotation | None) -> Iterator[None]:
@@ -206,7 +209,8 @@ class Loop:
         self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self.engine.flush()
+        if self.users:
+            self.engine.flush()
 
     def _spawn(self, worker: Worker, handler: Any, argument: Any) -> None:
         self._start(_work(worker, handler, argument))

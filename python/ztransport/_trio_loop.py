@@ -190,6 +190,8 @@ class Loop:
         self._nursery.cancel_scope.cancel()
         await self._stopped.wait()
         self.engine.clear()
+        # Its hooks are methods of this loop: the circle would keep its descriptors open.
+        del self.engine
 
     @contextmanager
     def look_after(self, node: Node, rotation: Rotation | None) -> Iterator[None]:

@@ -135,9 +135,11 @@ class Role(Program):
         return line.decode()
 
     def _hear(self, wait_s: float, seconds_max: float) -> None:
-        """Read once. What lies in a buffer select(2) cannot see, so this has its own."""
+        """Read once. What lies in a buffer poll(2) cannot see, so this has its own."""
         stdout = _given(self._process.stdout)
-        readable, _, _ = select.select([stdout], [], [], wait_s)
+        poller = select.poll()
+        poller.register(stdout, select.POLLIN)
+        readable = poller.poll(wait_s * 1e3)
         data = os.read(stdout.fileno(), READ_BYTES_MAX) if readable else b""
         if not data:
             what = "ended" if readable else f"said nothing for {seconds_max:.0f} s"
