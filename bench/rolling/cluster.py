@@ -37,6 +37,8 @@ class Cluster:
 
     folder: Path
     age_ms: int
+    callers: int
+    """Members that make up the load between them: all, or those that are up during a restart."""
     ended: list[dict[str, Any]] = field(default_factory=list)
     addresses: dict[str, str] = field(init=False)
     mounts: dict[str, Mount] = field(init=False)
@@ -58,7 +60,7 @@ class Cluster:
                 "address": self.addresses[name],
                 "others": [self.addresses[other] for other in MEMBERS if other != name],
                 "mount": str(self.mounts[name].root),
-                "rate": CALLS_PER_SECOND / len(MEMBERS),
+                "rate": CALLS_PER_SECOND / self.callers,
                 "age_ms": self.age_ms,
                 "accept": mode[0],
                 "dial": mode[1],

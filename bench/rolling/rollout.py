@@ -22,7 +22,7 @@ STEP_S = 0.5
 
 def rollout(tell: Callable[[str], None], folder: Path) -> list[Finding]:
     """Restart every node with the settings of every step, forth and back."""
-    cluster = Cluster(folder, age_ms=0)
+    cluster = Cluster(folder, age_ms=0, callers=len(MEMBERS) - 1)
     authority = create_authority("rollout")
     for number, name in enumerate(MEMBERS):
         cluster.mounts[name].put(issue(authority, number)[0], authority.certificate_pem)

@@ -24,6 +24,7 @@ AGE_MS = 500
 """Connections are replaced all the time, so that calls depend on handshakes of every step."""
 IN_FORCE_S_MAX = 1.0
 GIVEN_UP_S = 10.0
+LOOK_S = 0.02
 WARM_UP_S = 1.0
 
 
@@ -44,6 +45,7 @@ class Observer:
             if shown == end:
                 self.waited_s.append(began - since)
                 return
+            await trio.sleep(LOOK_S)
         self.waited_s.append(GIVEN_UP_S)
 
 
@@ -87,7 +89,7 @@ class Rotation:
 
 def rotation(tell: Callable[[str], None], folder: Path) -> list[Finding]:
     """Swap certificates and authorities under load."""
-    cluster = Cluster(folder, AGE_MS)
+    cluster = Cluster(folder, AGE_MS, callers=len(MEMBERS))
     state = Rotation(cluster)
     with ExitStack() as stack:
         stack.callback(cluster.kill)
