@@ -38,12 +38,11 @@ def section(record: Path, summary: Summary) -> str:
     opened, closed = verdict.main_scene(summary), verdict.main_scene(summary, "closed")
     if opened is None or closed is None:
         raise SystemExit(f"{record} does not hold {verdict.MAIN_WORKLOAD} in both loops")
-    valid = summary.windows - summary.invalid
     lines = [
         f"{BEGIN}{record} -->",
         verdict.headline(summary),
         verdict.measured_as(summary),
-        f"{valid} of {summary.windows} windows of this workload are valid.",
+        *verdict.caveats(summary),
         "",
         report.table(HEADERS, _rows(opened, closed)),
         "",
