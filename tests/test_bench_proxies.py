@@ -200,3 +200,13 @@ def test_ports_of_a_row_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("socket.create_server", Taken)
     row = Ports(7_000)
     assert [row.take(), row.take(), row.take()] == asked == [7_000, 7_001, 7_002]
+
+
+def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = iter([7_001, 7_001, 7_002])
+    monkeypatch.setattr(Ports, "_free", lambda _: next(given))
+    ports = Ports()
+    assert [ports.take(), ports.take()] == [7_001, 7_002]
+    monkeypatch.setattr(Ports, "_free", lambda _: 7_001)
+    with pytest.raises(BenchError, match="name some with --port"):
+        ports.take()

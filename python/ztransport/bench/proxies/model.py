@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 SAY_S_MAX = 20.0
+PORT_TRIES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,18 @@ class Ports:
 
     def __init__(self, first: int = 0) -> None:
         self._next = first
+        self._taken = set[int]()
 
     def take(self) -> int:
-        """The next port. Raises BenchError when somebody listens there."""
+        """The next port, never the same again. Raises BenchError when somebody listens there."""
+        for _ in range(PORT_TRIES_MAX):
+            # Whoever got a port may not listen there yet, and then the system gives it out again.
+            if (port := self._free()) not in self._taken:
+                self._taken.add(port)
+                return port
+        raise BenchError("the system gives the same ports again and again; name some with --port")
+
+    def _free(self) -> int:
         wanted = self._next
         try:
             with socket.create_server(("127.0.0.1", wanted)) as probe:
