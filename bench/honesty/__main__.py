@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.findings import table, tell
 from bench.honesty import burning, reaching, refusing, waiting
 from bench.honesty.findings import Experiment, Finding
-from ztransport.bench import doctor, record, report
+from ztransport.bench import doctor, record
 from ztransport.bench.processes import BenchError
 
 RECORDS = Path("bench/records")
-HEADERS = ["experiment", "measured", "bar", "met"]
 EXPERIMENTS: dict[str, Experiment] = {
     "stopped": waiting.stopped,
     "slowed": waiting.slowed,
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = asked.experiments or list(EXPERIMENTS)
     load = doctor.text([one for one in doctor.examine() if one.level == doctor.SPOILS] or [CALM])
     found = {name: _findings(name) for name in names}
-    _tell("")
-    sys.stdout.write(f"{load}\n{_table(found)}\n")
+    tell("")
+    sys.stdout.write(f"{load}\n{table(found)}\n")
     path = asked.record or RECORDS / time.strftime("honesty-%Y-%m-%d.json", time.gmtime())
     body: dict[str, object] = {
         "doctor": load,
@@ -58,21 +58,9 @@ CALM = doctor.Finding(doctor.GOOD, "machine", "nothing that spoils a measurement
 def _findings(name: str) -> list[Finding]:
     """What an experiment came to; one that could not be made is not met."""
     try:
-        return EXPERIMENTS[name](_tell)
+        return EXPERIMENTS[name](tell)
     except BenchError as error:
         return [Finding(name, str(error), "it can be made", met=False)]
-
-
-def _table(found: dict[str, list[Finding]]) -> str:
-    every = [one for own in found.values() for one in own]
-    rows = [[one.what, one.measured, one.bar, "yes" if one.met else "NO"] for one in every]
-    return report.table(HEADERS, rows)
-
-
-def _tell(line: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{line}")
-        sys.stderr.flush()
 
 
 if __name__ == "__main__":

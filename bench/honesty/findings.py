@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from bench.findings import Finding
 from ztransport.bench.driving import Measured
 from ztransport.bench.histograms import decoded
 from ztransport.bench.processes import BenchError
@@ -13,17 +13,6 @@ from ztransport.bench.session import Outcome
 __all__ = ["Experiment", "Finding", "Told", "cpu_us", "measured", "quantile_us", "rate"]
 
 Told = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the table, with the figures behind it."""
-
-    what: str
-    measured: str
-    bar: str
-    met: bool
-    figures: dict[str, object] = field(default_factory=dict)
 
 
 Experiment = Callable[[Told], list[Finding]]

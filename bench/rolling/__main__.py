@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.findings import table, tell
 from bench.rolling.findings import Finding
 from bench.rolling.revocation import revocation
 from bench.rolling.rollout import rollout
 from bench.rolling.rotation import rotation
-from ztransport.bench import record, report
+from ztransport.bench import record
 
 RECORDS = Path("bench/records")
-HEADERS = ["experiment", "measured", "bar", "met"]
 Experiment = Callable[[Callable[[str], None], Path], list[Finding]]
 EXPERIMENTS: dict[str, Experiment] = {
     "rotation": rotation,
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(asked.experiments) - set(EXPERIMENTS):
         parser.error(f"there is no {', '.join(sorted(unknown))}: {', '.join(EXPERIMENTS)}")
     found = {name: _run(name) for name in asked.experiments or EXPERIMENTS}
-    _tell("")
-    sys.stdout.write(f"{_table(found)}\n")
+    tell("")
+    sys.stdout.write(f"{table(found)}\n")
     path = asked.record or RECORDS / time.strftime("rolling-%Y-%m-%d.json", time.gmtime())
     body: dict[str, object] = {
         "findings": {name: [asdict(one) for one in own] for name, own in found.items()}
@@ -48,19 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name: str) -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix="ztransport-rolling-") as folder:
-        return EXPERIMENTS[name](_tell, Path(folder))
-
-
-def _table(found: dict[str, list[Finding]]) -> str:
-    every = [one for own in found.values() for one in own]
-    rows = [[one.what, one.measured, one.bar, "yes" if one.met else "NO"] for one in every]
-    return report.table(HEADERS, rows)
-
-
-def _tell(line: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{line}")
-        sys.stderr.flush()
+        return EXPERIMENTS[name](tell, Path(folder))
 
 
 if __name__ == "__main__":

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from bench.findings import Finding
 from bench.rolling.cluster import CALLS_PER_SECOND
 
 __all__ = ["Finding", "calls"]
 
 RATE_SHARE_MIN = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the table, with the figures behind it."""
-
-    what: str
-    measured: str
-    bar: str
-    met: bool
-    figures: dict[str, object] = field(default_factory=dict)
 
 
 def calls(what: str, ended: Sequence[dict[str, Any]], seconds: float) -> list[Finding]:
