@@ -169,7 +169,7 @@ impl Relay {
 
     /// Passes on what was held back long enough.
     fn release(&mut self) -> io::Result<()> {
-        let now = Instant::now();
+        let now = self.line.await_due();
         while let Some(held) = self.line.pop_due(now) {
             let Some(pair) = self.pairs.get_mut(held.slot) else {
                 continue;
