@@ -44,6 +44,8 @@ pub const GREETINGS_MAX: usize = 64;
 pub const RETIRED_MAX: usize = 131_072;
 /// New lives a member takes for its name at most, before it gives the name up.
 pub const LIVES_MAX: u32 = 16;
+/// Milliseconds a member that leaves waits at most for the answer to its joining.
+pub const LEAVE_WAIT_MS: u64 = 2_000;
 /// Datagrams of unknown senders examined per second, and at once.
 pub const STRANGERS_PER_SECOND: u32 = 2_000;
 /// Greetings answered per second, and at once.

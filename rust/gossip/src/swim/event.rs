@@ -25,7 +25,8 @@ pub enum Happened {
     NameLost,
 }
 
-/// A change of one member since the last event about it.
+/// A change of one member since the last event about it. A member that came and went in between is
+/// told by how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// What happened.
@@ -99,8 +100,17 @@ fn compare(told: Option<Told>, now: Option<Told>) -> (Option<Event>, Option<Even
     }
     let ended = told.filter(|told| told.state.is_present());
     let ended = ended.map(|told| event(Happened::Failed, told.profile));
-    let begun = now.filter(|now| now.state.is_present());
-    (ended, begun.map(|now| event(Happened::Joined, now.profile)))
+    let begun = now.map(|now| event(beginning(now.state), now.profile));
+    (ended, begun)
+}
+
+/// How a life is told of which nothing was told yet: that it began, or that it is over already.
+const fn beginning(state: State) -> Happened {
+    match state {
+        State::Alive | State::Suspect => Happened::Joined,
+        State::Left => Happened::Left,
+        State::Dead => Happened::Failed,
+    }
 }
 
 fn change(told: &Told, now: Told) -> Option<Event> {

@@ -35,6 +35,7 @@ impl Node {
         self.statistics.datagrams_received += 1;
         self.statistics.bytes_received += datagram.len() as u64;
         let result = self.take_datagram(now, from, datagram);
+        self.tend_leave(now);
         if let Err(reason) = result {
             self.statistics.drop(reason);
         }

@@ -10,8 +10,12 @@ use crate::wire::{Address, Header, Message, Messages, State, validate};
 use super::Node;
 use super::output::{Content, To};
 
-/// Milliseconds between two attempts to join.
-const RETRY_MS: u64 = 1_000;
+/// Milliseconds from the first attempt to join to the second: the seed may just be starting.
+const RETRY_MS_MIN: u64 = 100;
+/// Each further wait is twice as long as the one before, up to this.
+const RETRY_MS_MAX: u64 = 1_000;
+/// Milliseconds in which the answers of other seeds change nothing: one view is enough.
+const ASKED_MS: u64 = 80;
 /// Bytes of the body of an answer: a greeting that is shorter gets none.
 const REPLY_BYTES: usize = 19;
 /// The greeting life has ended, as far as the answering member knows.
@@ -24,6 +28,8 @@ pub(super) struct Join {
     /// Counters of our greetings, and where they went.
     greetings: VecDeque<(u64, Address)>,
     next: Time,
+    /// Milliseconds between the next attempt and the one behind it.
+    retry_ms: u64,
     /// When the last view was asked for.
     asked: Option<Time>,
     joined: bool,
@@ -41,8 +47,14 @@ impl Join {
         self.greetings.push_back((counter, to));
     }
 
-    pub(super) const fn finished(&mut self) {
-        self.joined = true;
+    /// A view was told to its end; whether it is the first that a seed was asked for.
+    pub(super) const fn finished(&mut self) -> bool {
+        !std::mem::replace(&mut self.joined, true) && self.asked.is_some()
+    }
+
+    /// Whether a seed was told of us and has not told its view yet.
+    pub(super) const fn awaits_view(&self) -> bool {
+        self.asked.is_some() && !self.joined
     }
 
     /// Whether we await an answer to this greeting; it is answered then.
@@ -76,6 +88,7 @@ impl Node {
         let own = self.profile().address;
         self.join.seeds = seeds.iter().copied().filter(|&seed| seed != own).collect();
         self.join.joined = self.join.seeds.is_empty();
+        self.join.retry_ms = RETRY_MS_MIN;
         self.greet_all(now);
         Ok(())
     }
@@ -90,7 +103,8 @@ impl Node {
         for seed in self.join.seeds.clone() {
             self.send(To::Address(seed), Content::Hello);
         }
-        self.join.next = now.after_millis(RETRY_MS);
+        self.join.next = now.after_millis(self.join.retry_ms);
+        self.join.retry_ms = (2 * self.join.retry_ms).min(RETRY_MS_MAX);
     }
 
     pub(super) fn tend_join(&mut self, now: Time) {
@@ -241,8 +255,8 @@ impl Node {
             self.renew(now, generation.max(own));
             return self.send(To::Address(from), Content::Hello);
         }
-        let wait = |asked: Time| now.saturating_since(asked) < RETRY_MS * 1_000_000;
-        if self.join.asked.is_some_and(wait) {
+        let lately = |asked: Time| now.saturating_since(asked) < ASKED_MS * 1_000_000;
+        if self.join.asked.is_some_and(lately) {
             return;
         }
         self.join.asked = Some(now);

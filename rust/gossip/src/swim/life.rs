@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Misuse;
-use crate::limits::{INCARNATION_MAX, LIVES_MAX};
+use crate::limits::{INCARNATION_MAX, LEAVE_WAIT_MS, LIVES_MAX};
 use crate::member::{Profile, Record};
 use crate::time::Time;
 use crate::wire::{Properties, State};
@@ -128,10 +128,42 @@ impl Node {
         Ok(())
     }
 
+    /// Says what we are to members we have just come to know, as one more to pass it on.
+    pub(super) fn introduce(&mut self, now: Time) {
+        let rumour = Rumour {
+            rank: Rank::Arrival,
+            whole: true,
+            by: 0,
+            health: 0,
+        };
+        self.rumours.push(self.own, rumour);
+        self.spread_soon(now);
+    }
+
     /// Leaves for good: told to the others until the budget of the rumour is spent, then
-    /// [`Node::is_departed`]. Alone, it departs at once.
+    /// [`Node::is_departed`]. Alone, it departs at once; while the answer to its joining is awaited,
+    /// it waits for that for up to two seconds, as others may know it already.
     pub fn leave(&mut self, now: Time) {
-        if self.leaving {
+        if self.leaving || self.leave_by.is_some() {
+            return;
+        }
+        self.leave_by = Some(if self.is_known_unknowingly() {
+            now.after_millis(LEAVE_WAIT_MS)
+        } else {
+            now
+        });
+        self.tend_leave(now);
+    }
+
+    /// Whether we told a seed of us and know nobody yet whom we could tell that we leave.
+    fn is_known_unknowingly(&self) -> bool {
+        self.table.present() == 1 && self.join.awaits_view()
+    }
+
+    /// Leaves if that is due, and nothing is worth waiting for any more.
+    pub(super) fn tend_leave(&mut self, now: Time) {
+        let due = |by: Time| by <= now || !self.is_known_unknowingly();
+        if self.leaving || !self.leave_by.is_some_and(due) {
             return;
         }
         self.leaving = true;
@@ -141,6 +173,8 @@ impl Node {
             return;
         }
         self.announce(now, false);
+        // Whatever was told a moment ago, this is told now: we shall not be here for long.
+        self.gossip_at = Some(now);
     }
 
     /// The last word of a member that leaves is in the datagram being written.

@@ -116,13 +116,7 @@ impl Node {
         self.forget_life(slot, known.1);
         self.table
             .replace(slot, fresh_record(description, origin.now));
-        self.tell(
-            origin,
-            slot,
-            Rank::Description,
-            told_alive(description),
-            true,
-        );
+        self.tell(origin, slot, Rank::Arrival, told_alive(description), true);
     }
 
     /// Nothing of an earlier life is taken any more, and no rumour is sent to it: if it lives, and
@@ -150,13 +144,7 @@ impl Node {
         }
         let slot = self.table.insert(fresh_record(description, origin.now));
         self.reports.before_change_of_new(slot);
-        self.tell(
-            origin,
-            slot,
-            Rank::Description,
-            told_alive(description),
-            true,
-        );
+        self.tell(origin, slot, Rank::Arrival, told_alive(description), true);
     }
 
     /// Drops what belongs to a life that is over; its id is never taken again.
@@ -237,7 +225,8 @@ const fn rank(state: State, whole: bool) -> Rank {
         State::Alive if whole => Rank::Description,
         State::Alive => Rank::Refutation,
         State::Suspect => Rank::Suspicion,
-        State::Dead | State::Left => Rank::End,
+        State::Dead => Rank::Death,
+        State::Left => Rank::Leave,
     }
 }
 

@@ -117,6 +117,8 @@ pub struct Node {
     turnover: Turnover,
     output: VecDeque<Outgoing>,
     reports: Reports,
+    /// Until when leaving waits for somebody to tell it to.
+    leave_by: Option<Time>,
     leaving: bool,
     departed: bool,
     statistics: Statistics,
@@ -188,6 +190,7 @@ impl Node {
             turnover: Turnover::default(),
             output: VecDeque::new(),
             reports: Reports::default(),
+            leave_by: None,
             leaving: false,
             departed: false,
             statistics: Statistics::default(),
@@ -262,7 +265,7 @@ impl Node {
         }
         let settling = self.settings.dissemination_nanos(self.table.present());
         self.sync
-            .agrees_since()
+            .agrees_since(self.table.digest())
             .map(|since| since.after_nanos(settling))
     }
 

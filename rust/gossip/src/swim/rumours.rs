@@ -9,20 +9,24 @@ use super::slots::BySlot;
 pub(super) enum Rank {
     /// Our own refutation, change or leave.
     Own,
-    /// A death or a leave.
-    End,
+    /// A leave.
+    Leave,
+    /// A death.
+    Death,
     /// A suspicion.
     Suspicion,
     /// Somebody else's refutation.
     Refutation,
-    /// A new member, or a changed description.
+    /// A new member.
+    Arrival,
+    /// A changed description.
     Description,
 }
 
 impl Rank {
     /// Whether it gets the larger budget.
     pub(super) const fn is_urgent(self) -> bool {
-        !matches!(self, Self::Suspicion | Self::Description)
+        !matches!(self, Self::Suspicion | Self::Arrival | Self::Description)
     }
 }
 
@@ -58,10 +62,14 @@ pub(super) struct Rumours {
 }
 
 const fn key(slot: u32, entry: &Entry) -> Key {
-    let rank = entry.rumour.rank;
-    let others = !matches!(rank, Rank::Own) as u64;
-    let order = others << 63 | (entry.sends as u64) << 40 | (rank as u64) << 32;
+    let order = before_serials(entry.rumour.rank, entry.sends);
     (order | !entry.serial as u64, slot)
+}
+
+/// What all keys of a rank and a number of sends begin with.
+const fn before_serials(rank: Rank, sends: u32) -> u64 {
+    let others = !matches!(rank, Rank::Own) as u64;
+    others << 63 | (sends as u64) << 40 | (rank as u64) << 32
 }
 
 impl Rumours {
@@ -95,6 +103,16 @@ impl Rumours {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Rumour)> {
         let slots = self.order.iter().map(|&(_, slot)| slot);
         slots.filter_map(|slot| self.entries.get(&slot).map(|entry| (slot, entry.rumour)))
+    }
+
+    /// Whether there is a rumour of this rank that was not sent yet.
+    pub(super) fn has_unsent(&self, rank: Rank) -> bool {
+        let first = before_serials(rank, 0);
+        let last = first | u64::from(u32::MAX);
+        self.order
+            .range((first, 0)..=(last, u32::MAX))
+            .next()
+            .is_some()
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<Rumour> {
@@ -139,8 +157,8 @@ mod tests {
         let ranks = [
             Rank::Description,
             Rank::Suspicion,
-            Rank::End,
-            Rank::End,
+            Rank::Death,
+            Rank::Death,
             Rank::Own,
         ];
         for (slot, rank) in (0..).zip(ranks) {
@@ -151,6 +169,19 @@ mod tests {
         assert_eq!(order(&rumours), [4, 2, 1, 0, 3]);
         (0..4).for_each(|_| rumours.sent(4, 5));
         assert_eq!(order(&rumours), [4, 2, 1, 0, 3]);
+    }
+
+    #[test]
+    fn only_what_was_never_sent_is_unsent() {
+        let mut rumours = Rumours::default();
+        rumours.push(u32::MAX, rumour(Rank::Leave));
+        let unsent = |rumours: &Rumours| {
+            let ranks = [Rank::Own, Rank::Leave, Rank::Death];
+            ranks.map(|rank| rumours.has_unsent(rank))
+        };
+        assert_eq!(unsent(&rumours), [false, true, false]);
+        rumours.sent(u32::MAX, 5);
+        assert_eq!(unsent(&rumours), [false; 3]);
     }
 
     #[test]

@@ -4,6 +4,12 @@ use crate::time::Time;
 
 use super::Node;
 use super::output::Content;
+use super::rumours::Rank;
+
+/// How many times as many members are told in a round that carries fresh news of who came or left.
+/// Where everybody passes such news on once to three, one in seventeen waits for the next round; to
+/// six, one in four hundred. A rumour's budget counts datagrams, so that it costs no more.
+const WIDE: u32 = 2;
 
 impl Node {
     /// Has the news leave: at once when no round was due lately, so that a rumour crosses a quiet
@@ -31,9 +37,17 @@ impl Node {
             return;
         }
         self.gossip_at = Some(now.after_millis(interval));
-        for slot in self.pick_present(self.settings.gossip_fanout, None) {
+        for slot in self.pick_present(self.fanout(), None) {
             self.send_to_slot(slot, Content::Gossip);
         }
+    }
+
+    fn fanout(&self) -> u32 {
+        let fresh = self.rumours.has_unsent(Rank::Arrival)
+            || self.rumours.has_unsent(Rank::Leave)
+            || self.leaving && self.rumours.has_unsent(Rank::Own);
+        let wide = fresh && self.settings.gossip_eager;
+        self.settings.gossip_fanout * if wide { WIDE } else { 1 }
     }
 
     /// Up to `count` different members that are present, without ourselves and `without`.

@@ -20,7 +20,8 @@ const DOUBLINGS_MAX: u32 = 4;
 /// How our view compares to those of others.
 #[derive(Clone, Debug)]
 pub(super) struct Sync {
-    agrees_since: Option<Time>,
+    /// Since when views were found equal to ours, and what our digest was.
+    agrees: Option<(Time, u64)>,
     differs_since: Option<Time>,
     /// When a view differed last.
     differed: Time,
@@ -42,7 +43,7 @@ impl Sync {
     pub(super) fn new(settings: &Settings) -> Self {
         let shortest = u64::from(settings.sync_interval_ms);
         Self {
-            agrees_since: None,
+            agrees: None,
             differs_since: None,
             differed: Time::ZERO,
             begun: None,
@@ -54,8 +55,10 @@ impl Sync {
         }
     }
 
-    pub(super) const fn agrees_since(&self) -> Option<Time> {
-        self.agrees_since
+    /// Since when the others have the view whose digest is given, as far as we heard.
+    pub(super) fn agrees_since(&self, digest: u64) -> Option<Time> {
+        let agrees = self.agrees.filter(|&(_, view)| view == digest);
+        agrees.map(|(since, _)| since)
     }
 
     /// Takes the next difference seriously at once.
@@ -66,8 +69,9 @@ impl Sync {
 
     /// One equal view proves little, as others may lack the same: a difference is forgotten after
     /// `settling` nanoseconds without another.
-    fn agree(&mut self, now: Time, settling: u64) {
-        self.agrees_since = self.agrees_since.or(Some(now));
+    fn agree(&mut self, now: Time, digest: u64, settling: u64) {
+        let since = self.agrees_since(digest).unwrap_or(now);
+        self.agrees = Some((since, digest));
         if now.saturating_since(self.differed) >= settling {
             self.differs_since = None;
             self.barren = 0;
@@ -77,7 +81,7 @@ impl Sync {
     /// Whether a difference has outlasted `settling` nanoseconds, or the last exchange told us
     /// something, and the next may begin.
     fn differ(&mut self, now: Time, settling: u64) -> bool {
-        self.agrees_since = None;
+        self.agrees = None;
         self.differed = now;
         let since = *self.differs_since.get_or_insert(now);
         (self.fruitful || now.saturating_since(since) >= settling) && now >= self.next
@@ -127,7 +131,7 @@ impl Node {
     pub(super) fn compare_digest(&mut self, origin: Origin, digest: u64) {
         let settling = self.settings.dissemination_nanos(self.table.present());
         if digest == self.table.digest() {
-            return self.sync.agree(origin.now, settling);
+            return self.sync.agree(origin.now, digest, settling);
         }
         if self.sync.differ(origin.now, settling) {
             self.ask_differences(origin);
@@ -201,8 +205,8 @@ impl Node {
         }
         if more {
             self.ask_differences(origin);
-        } else {
-            self.join.finished();
+        } else if self.join.finished() {
+            self.introduce(origin.now);
         }
     }
 

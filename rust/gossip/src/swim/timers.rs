@@ -16,6 +16,7 @@ impl Node {
             self.suspicions.next(),
             self.relay_deadline(),
             self.turnover.deadline(),
+            self.leave_by.filter(|_| !self.leaving),
             Some(self.join.deadline()),
         ];
         let first = self.prober.deadline();
@@ -39,6 +40,7 @@ impl Node {
         self.tend_relays(now);
         self.tend_join(now);
         self.tend_turnover(now);
+        self.tend_leave(now);
         if self.gossip_at.is_some_and(|at| at <= now) {
             self.gossip(now);
         }

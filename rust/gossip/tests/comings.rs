@@ -1,0 +1,150 @@
+//! How members come and go: greetings, introductions, and leaves that must not get lost.
+
+use std::collections::BTreeSet;
+
+use ztransport_gossip::limits::LEAVE_WAIT_MS;
+use ztransport_gossip::{Happened, Node, Time};
+
+mod pair;
+use pair::{Flight, Table, address, node, sent};
+
+/// Two members, of which the second has told the first of itself; what the first answers is not
+/// delivered but returned.
+fn introduced() -> (Table, Vec<Flight>) {
+    let mut table = Table::new(2);
+    let joins = table.nodes[1].join(Time::ZERO, &[address(1)]);
+    joins.expect("one seed");
+    for from in [1, 0, 1] {
+        for flight in sent(&mut table.nodes[from]) {
+            assert_eq!(table.deliver(&flight), Some(Ok(())));
+        }
+    }
+    assert_eq!(table.nodes[0].view().present(), 2);
+    assert_eq!(table.nodes[1].view().present(), 1);
+    let answers = sent(&mut table.nodes[0]);
+    (table, answers)
+}
+
+#[test]
+fn g_34_who_leaves_before_it_knows_anybody_is_still_heard() {
+    let (mut table, answers) = introduced();
+    let now = table.now;
+    table.nodes[1].leave(now);
+    assert!(!table.nodes[1].is_departed());
+    for flight in answers {
+        table.deliver(&flight).unwrap().unwrap();
+    }
+    table.nodes[1].handle_timeout(now);
+    table.exchange();
+    let events = std::iter::from_fn(|| table.nodes[0].poll_event());
+    let happened: Vec<Happened> = events.map(|event| event.happened).collect();
+    assert_eq!(happened, [Happened::Left], "it came and went");
+    table.run(3_000);
+    assert!(table.nodes[1].is_departed());
+}
+
+#[test]
+fn a_view_that_has_just_changed_is_not_converged() {
+    let mut table = Table::joined(3);
+    table.run(3_000);
+    assert!(table.nodes[0].is_converged(table.now));
+    let leaver = &mut table.nodes[2];
+    leaver.leave(table.now);
+    leaver.handle_timeout(table.now);
+    table.exchange();
+    assert!(!table.nodes[0].is_converged(table.now));
+    table.run(3_000);
+    assert!(table.nodes[0].is_converged(table.now));
+}
+
+#[test]
+fn g_34_who_leaves_waits_for_an_answer_only_so_long() {
+    let (mut table, _) = introduced();
+    let leaver = &mut table.nodes[1];
+    leaver.leave(Time::ZERO);
+    leaver.handle_timeout(Time::from_nanos(LEAVE_WAIT_MS * 1_000_000 - 1));
+    assert!(!leaver.is_departed());
+    leaver.handle_timeout(Time::ZERO.after_millis(LEAVE_WAIT_MS));
+    assert!(leaver.is_departed());
+}
+
+#[test]
+fn g_34_who_was_answered_by_nobody_departs_at_once() {
+    let mut member = node(2);
+    member.join(Time::ZERO, &[address(1)]).unwrap();
+    member.leave(Time::ZERO);
+    assert!(member.is_departed());
+}
+
+fn receivers(flights: &[Flight]) -> BTreeSet<String> {
+    flights
+        .iter()
+        .map(|flight| format!("{:?}", flight.to))
+        .collect()
+}
+
+#[test]
+fn g_52_a_leave_is_told_and_passed_on_to_twice_as_many_at_first() {
+    let mut table = Table::joined(12);
+    table.run(3_000);
+    let now = table.now;
+    table.nodes[5].leave(now);
+    table.nodes[5].handle_timeout(now);
+    let flights = sent(&mut table.nodes[5]);
+    assert_eq!(receivers(&flights).len(), 6);
+    for flight in flights {
+        table.deliver(&flight).unwrap().unwrap();
+        let told = |node: &&mut Node| node.profile().address == flight.to;
+        let told = table.nodes.iter_mut().find(told).unwrap();
+        told.handle_timeout(now);
+        let passed = sent(told);
+        assert!(
+            receivers(&passed).len() >= 6,
+            "{}",
+            receivers(&passed).len()
+        );
+    }
+    let again = now.after_millis(200);
+    table.nodes[5].handle_timeout(again);
+    assert_eq!(receivers(&sent(&mut table.nodes[5])).len(), 3);
+}
+
+#[test]
+fn g_22_greetings_become_rarer() {
+    let mut member = node(2);
+    member.join(Time::ZERO, &[address(1)]).unwrap();
+    let mut times = Vec::new();
+    for millis in (0..=3_500).step_by(10) {
+        member.handle_timeout(Time::ZERO.after_millis(millis));
+        if !sent(&mut member).is_empty() {
+            times.push(millis);
+        }
+    }
+    assert_eq!(times, [0, 100, 300, 700, 1_500, 2_500, 3_500]);
+}
+
+#[test]
+fn g_22_who_has_joined_introduces_itself() {
+    let mut table = Table::joined(12);
+    table.run(3_000);
+    let known = table.nodes.len();
+    table.nodes.push(node(13));
+    let now = table.now;
+    table.nodes[known].join(now, &[address(1)]).unwrap();
+    for from in [known, 0, known, 0] {
+        for flight in sent(&mut table.nodes[from]) {
+            table.deliver(&flight).unwrap().unwrap();
+        }
+    }
+    let newcomer = &mut table.nodes[known];
+    assert!(newcomer.is_joined());
+    newcomer.handle_timeout(now);
+    for flight in sent(newcomer) {
+        table.deliver(&flight).unwrap().unwrap();
+    }
+    let told = table
+        .nodes
+        .iter()
+        .filter(|node| node.view().present() == 13);
+    assert!(told.count() >= 7, "itself and six others");
+}
