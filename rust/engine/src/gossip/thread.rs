@@ -87,8 +87,18 @@ struct Member {
     pulse: Pulse,
     shared: Arc<Shared>,
     room: Box<[u8; ROOM_BYTES]>,
+    ready: Ready,
     converged: bool,
     unsent: u64,
+}
+
+/// What a wait has ended for.
+#[derive(Clone, Copy)]
+struct Ready {
+    /// The host loop has something for us.
+    inlet: bool,
+    /// Datagrams wait in the socket.
+    socket: bool,
 }
 
 /// Sends at once what goes by UDP, and gathers what goes over connections.
@@ -124,6 +134,10 @@ impl Member {
             resolve_at: resolves.then_some(now),
             shared,
             room: Box::new([0; ROOM_BYTES]),
+            ready: Ready {
+                inlet: true,
+                socket: true,
+            },
             converged: false,
             unsent: 0,
         }
@@ -142,7 +156,10 @@ impl Member {
 
     /// What was asked, what has arrived, what is due, and what is to be said to all that.
     fn turn(&mut self, now: Time) -> VecDeque<StreamDatagram> {
-        let (commands, inputs) = self.take_inlet();
+        let (commands, inputs) = match self.ready.inlet {
+            true => self.take_inlet(),
+            false => Default::default(),
+        };
         for command in commands {
             self.driver.command(now, command);
         }
@@ -154,7 +171,7 @@ impl Member {
         for input in inputs {
             self.driver.stream_datagram(now, input, &mut outbox);
         }
-        if let Some(socket) = &self.socket {
+        if let Some(socket) = self.socket.as_ref().filter(|_| self.ready.socket) {
             for _ in 0..RECEIVE_MAX {
                 let Some((length, from)) = socket.receive(&mut self.room) else {
                     break;
@@ -268,7 +285,7 @@ impl Member {
         turned
     }
 
-    fn wait(&self) {
+    fn wait(&mut self) {
         let deadline = self.next();
         let now = self.shared.now();
         let nanos = deadline.saturating_since(now).min(WAIT_NANOS_MAX);
@@ -276,15 +293,15 @@ impl Member {
             tv_sec: (nanos / NANOS_PER_SECOND) as i64,
             tv_nsec: (nanos % NANOS_PER_SECOND) as i64,
         };
-        let mut fds = vec![PollFd::from_borrowed_fd(
-            self.shared.wake.as_fd(),
-            PollFlags::IN,
-        )];
-        if let Some(socket) = &self.socket {
-            fds.push(PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN));
-        }
+        let watched = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let wake = self.shared.wake.as_fd();
+        // Without a socket the wake-up descriptor is watched twice, which does no harm.
+        let socket = self.socket.as_ref().map_or(wake, AsFd::as_fd);
+        let mut fds = [watched(wake), watched(socket)];
         // An interrupted wait is as good as one that has ended.
         let _ = poll(&mut fds, Some(&timeout));
+        let [inlet, socket] = fds.map(|fd| !fd.revents().is_empty());
+        self.ready = Ready { inlet, socket };
     }
 
     fn next(&self) -> Time {
