@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,10 +22,12 @@ from ztransport.certs import Authority
 
 KEY = bytes(range(32))
 NEXT_KEY = bytes(range(1, 33))
-# Detection in a second instead of five: a false alarm of a starved machine does no harm here.
-QUICK = ztransport.ClusterSettings(
-    gossip_interval_ms=50, probe_interval_ms=100, probe_timeout_ms=50, failure_timeout_ms=300
+# Rounds by the tenth of a second, and still ten of them until a starved member is dead.
+BRISK = ztransport.ClusterSettings(
+    gossip_interval_ms=50, probe_interval_ms=100, probe_timeout_ms=50, failure_timeout_ms=10_000
 )
+# For a member that does die.
+QUICK = replace(BRISK, failure_timeout_ms=300)
 transports = pytest.mark.parametrize("transport", ["udp", "tcp"])
 
 VICTIM = """
@@ -70,6 +73,13 @@ async def heard(cluster: Any, kind: str, name: str) -> Any:
         told.unasked.append(await anext(told.events))
 
 
+async def heard_of_change(cluster: Any, name: str) -> dict[str, bytes]:
+    """The properties of a member that had none, once it has some."""
+    while not (seen := await heard(cluster, "updated", name)).properties:
+        pass
+    return dict(seen.properties)
+
+
 async def until(face: Face, true: Callable[[], bool]) -> None:
     """Let others run until something is so that no event tells."""
     while not true():
@@ -101,7 +111,8 @@ def test_three_members_join_and_converge(face: Face, transport: str, authority: 
             assert (seen.state, seen.is_present) == ("alive", True)
             assert dict(seen.properties) == {"role": b"broker"}
             assert seen == a.own
-            assert (c.statistics().streams > 0) == (transport == "tcp")
+            # Where members are slow, probes of the others take to connections too.
+            assert transport == "udp" or c.statistics().streams > 0
 
     face.run(main)
 
@@ -133,9 +144,9 @@ def test_both_transports_form_one_cluster(face: Face) -> None:
                     for name in others:
                         await heard(cluster, "joined", name)
                 b.update_properties({"kind": "connections"})
-                assert dict((await heard(c, "updated", "b")).properties)
+                assert await heard_of_change(c, "b") == {"kind": b"connections"}
                 c.update_properties({"kind": "datagrams"})
-                assert dict((await heard(b, "updated", "c")).properties)
+                assert await heard_of_change(b, "c") == {"kind": b"datagrams"}
             await heard(b, "left", "c")
 
     face.run(main)
@@ -149,17 +160,31 @@ def test_leaving_is_told_and_final(face: Face, transport: str) -> None:
         async with a as a, member(face, "b", a, transport=transport) as b:
             await heard(a, "joined", "b")
             await heard(b, "joined", "a")
-            events = a.events()
-            assert (await anext(events)).kind == "joined"
             own = b.events()
             await b.leave()
-            assert (await anext(events)).kind == "left"
+            await heard(a, "left", "b")
             assert names(a) == ["a"]
             with pytest.raises(_errors.Closed):
                 b.update_properties({})
             with pytest.raises(_errors.Closed):
                 await b.converged()
-            assert [event.kind async for event in own] == ["joined"]
+            assert (await anext(own)).kind == "joined"
+            async for event in own:
+                assert event.kind in ("suspected", "updated")
+
+    face.run(main)
+
+
+@every_face
+@transports
+def test_a_member_that_leaves_as_soon_as_it_is_known_is_heard(face: Face, transport: str) -> None:
+    async def main() -> None:
+        async with member(face, "a", transport=transport) as a:
+            async with member(face, "b", a, transport=transport):
+                # It may know nobody yet: the answer to its introduction is on its way.
+                await heard(a, "joined", "b")
+            await heard(a, "left", "b")
+            assert names(a) == ["a"]
 
     face.run(main)
 
@@ -205,7 +230,7 @@ def test_a_killed_member_has_failed(face: Face) -> None:
             failed = await heard(a, "failed", "victim")
             assert failed.state == "dead"
             assert names(a) == ["a"]
-            assert a.statistics().deaths == 1
+            assert a.statistics().deaths >= 1
 
     face.run(main)
 
@@ -303,8 +328,8 @@ def test_who_has_not_the_key_never_joins(face: Face, chosen: dict[str, Any], rea
 @every_face
 def test_a_rotation_names_its_laggards_and_ends_when_all_hold_the_key(face: Face) -> None:
     async def main() -> None:
-        a = member(face, "a", settings=QUICK)
-        async with a as a, member(face, "b", a, settings=QUICK) as b:
+        a = member(face, "a", settings=BRISK)
+        async with a as a, member(face, "b", a, settings=BRISK) as b:
             await heard(a, "joined", "b")
             await heard(b, "joined", "a")
             rotation = a.rotate_key(NEXT_KEY)
@@ -329,8 +354,8 @@ def test_a_rotation_names_its_laggards_and_ends_when_all_hold_the_key(face: Face
 @every_face
 def test_a_loop_that_stands_still_is_poor_health_and_no_death(face: Face) -> None:
     async def main() -> None:
-        a = member(face, "a", settings=QUICK)
-        async with a as a, member(face, "b", a, settings=QUICK) as b:
+        a = member(face, "a", settings=BRISK)
+        async with a as a, member(face, "b", a, settings=BRISK) as b:
             await heard(a, "joined", "b")
             await heard(b, "joined", "a")
             begun = a.statistics().probes
@@ -374,7 +399,7 @@ def test_a_membership_refuses_to_work_in_a_forked_child(face: Face) -> None:
             assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222 - it ends at once
             await heard(b, "joined", "a")
             a.update_properties({"who": "parent"})
-            assert dict((await heard(b, "updated", "a")).properties) == {"who": b"parent"}
+            assert await heard_of_change(b, "a") == {"who": b"parent"}
 
     face.run(main)
 
@@ -390,6 +415,35 @@ def test_a_restarted_member_is_another_life(face: Face) -> None:
             async with member(face, "b", a):
                 second = await heard(a, "joined", "b")
             assert second.generation > first.generation
+
+    face.run(main)
+
+
+@every_face
+def test_of_two_members_with_one_name_one_gives_it_up(face: Face) -> None:
+    async def main() -> None:
+        lost = face.Event()
+        told: list[str] = []
+
+        async def watch(cluster: Any) -> None:
+            try:
+                async for _ in cluster.events():
+                    pass
+            except _errors.ConfigurationError as error:
+                told.append(str(error))
+                lost.set()
+
+        async with (
+            member(face, "a", settings=BRISK) as a,
+            member(face, "twin", a, settings=BRISK) as one,
+            member(face, "twin", a, settings=BRISK) as other,
+            face.tasks() as tasks,
+        ):
+            cancels = [tasks.start(functools.partial(watch, cluster)) for cluster in (one, other)]
+            await lost.wait()
+            for cancel in cancels:
+                cancel()
+        assert "another member keeps the name 'twin'" in told[0]
 
     face.run(main)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trio
@@ -16,11 +17,12 @@ from ztransport.membership import Member
 KEY = bytes(range(32))
 
 
-def observer(*seeds: str, key: bytes | None = KEY) -> members.Observer:
+def observer(*seeds: str) -> members.Observer:
     return members.Observer(
         seeds=seeds,
         cluster="tests",
-        key=key,
+        protocol="zt/1",
+        key=KEY,
         sealing=None,
         transport="udp",
         listen="127.0.0.1:0",
@@ -65,12 +67,15 @@ async def test_the_table_follows_the_cluster() -> None:
     assert "role=observer" in shown[0]
 
 
-async def test_the_command_shows_the_table_once() -> None:
-    opened = zt.open_node("127.0.0.1:0", cluster="tests", node_id="a", tls=None)
-    async with opened as node, zt.open_cluster(node, key=None, sealing="none"):
+@pytest.mark.parametrize("protocol", ["zt/1", "zeebe"])
+async def test_the_command_shows_the_table_once(protocol: Literal["zt/1", "zeebe"]) -> None:
+    both: tuple[Literal["zt/1", "zeebe"], ...] = ("zt/1", "zeebe")
+    address = "127.0.0.1:0"
+    opened = zt.open_node(address, cluster="tests", node_id="a", tls=None, protocols=both)
+    async with opened as node, zt.open_cluster(node, sealing="none", protocol=protocol):
         program = "from ztransport.cli import main; main()"
         command = [sys.executable, "-c", program, "members", str(node.address)]
-        command += ["--cluster", "tests", "--sealing", "none", "--once"]
+        command += ["--cluster", "tests", "--sealing", "none", "--protocol", protocol, "--once"]
         ended = await trio.run_process(command, capture_stdout=True)
         lines = ended.stdout.decode().splitlines()
         assert lines[1].startswith("a  ")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 import ztransport as zt
+from ztransport import membership
 from ztransport.cluster import native
 from ztransport.membership import Member, MemberEvents, Roster, changes, encoded
 
@@ -83,7 +84,21 @@ def test_unread_changes_of_a_member_become_one() -> None:
     assert read(events) == [("failed", "other")]
     roster.put(OTHER)
     roster.put(replace(OTHER, state="left"))
-    assert read(events) == [], "it came and went unread"
+    assert read(events) == [("joined", "other"), ("left", "other")], "it came and went unread"
+
+
+def test_only_so_many_that_came_and_went_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "PASSED_MEMBERS_MAX", 2)
+    roster = Roster(OWN)
+    events = reader(roster)
+    for name in ("stays", "b", "c", "d"):
+        roster.put(replace(OTHER, name=name))
+    for name in ("b", "c", "d"):
+        roster.put(replace(OTHER, name=name, state="left"))
+    told = [("joined", "stays")]
+    told += [(kind, name) for name in ("c", "d") for kind in ("joined", "left")]
+    assert read(events) == told
+    assert not events._passed
 
 
 @hypothesis.given(st.lists(st.one_of(sights, st.none()), max_size=60))

@@ -74,6 +74,7 @@ def members_command(
         Path | None, typer.Option(help="The cluster key: 32 bytes or 64 hexadecimal digits.")
     ] = None,
     sealing: Annotated[str | None, typer.Option(help="none, if nothing is sealed.")] = None,
+    protocol: Annotated[str, typer.Option(help="zt/1 or zeebe.")] = "zt/1",
     transport: Annotated[str, typer.Option(help="udp or tcp.")] = "udp",
     listen: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1:0",
     certificate_chain: Annotated[Path | None, typer.Option(help="For TLS.")] = None,
@@ -89,6 +90,7 @@ def members_command(
         cluster=cluster,
         key=None if key_file is None else members.read_key(key_file),
         sealing=sealing,  # type: ignore[arg-type]
+        protocol=protocol,  # type: ignore[arg-type]
         transport=transport,  # type: ignore[arg-type]
         listen=listen,
         tls=tls,

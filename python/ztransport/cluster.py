@@ -7,10 +7,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ztransport import membership
-from ztransport._errors import Closed, ConfigurationError, Error
+from ztransport._errors import ConfigurationError, Error
 from ztransport._stream import Done
 from ztransport._ztransport import Bell, Membership
-from ztransport.membership import ClusterStatistics, KeyRotation, Member, RotationProgress
+from ztransport.membership import (
+    LEAVE_TIMEOUT_SECONDS,
+    ClusterStatistics,
+    KeyRotation,
+    Member,
+    RotationProgress,
+)
 from ztransport.zeebe_cluster import open_zeebe_cluster
 
 if TYPE_CHECKING:
@@ -28,9 +34,6 @@ Transport = Literal["udp", "tcp"]
 
 ClusterProtocol = Literal["zt/1", "zeebe"]
 """Which membership protocol is spoken."""
-
-LEAVE_TIMEOUT_SECONDS: Final = 5.0
-"""How long leaving ``open_cluster`` waits until the others were told, unless told otherwise."""
 
 PROBE_TIMEOUT_MS_MIN: Final = 50
 """The shortest wait for an answer, unless the longest is shorter."""
@@ -161,6 +164,7 @@ class NativeCluster(membership.Cluster):
         """Leave for good and wait until that was told. Cancelled, it goes on leaving.
 
         The others know within a round trip; it is repeated for some rounds, in case it is lost.
+        A member that was told to leave while it joins waits up to two seconds for somebody to tell.
         """
         self._core.leave()
         while not self._ended:
@@ -198,10 +202,6 @@ class NativeCluster(membership.Cluster):
     async def _next_change(self) -> None:
         self._check_member()
         await self._changed()
-
-    def _check_member(self) -> None:
-        if self._ended:
-            raise self._failure or Closed("this member has left the cluster")
 
     def _take(self) -> None:
         members, end = self._core.take()

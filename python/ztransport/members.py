@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from ztransport.cluster import Sealing, Transport
+    from ztransport.cluster import ClusterProtocol, Sealing, Transport
     from ztransport.membership import Cluster, Member
 
 KEY_FILE_BYTES_MAX: Final = 4_096
@@ -30,6 +30,7 @@ class Observer:
 
     seeds: tuple[str, ...]
     cluster: str
+    protocol: ClusterProtocol
     key: bytes | None
     sealing: Sealing | None
     transport: Transport
@@ -80,7 +81,13 @@ def _shown(text: str) -> str:
 async def watch(observer: Observer, show: Callable[[str], None], *, once: bool) -> None:
     """Join, and show the table whenever it changes, or once when this view is the others'."""
     name = f"observer-{secrets.token_hex(4)}"
-    opened = zt.open_node(observer.listen, cluster=observer.cluster, node_id=name, tls=observer.tls)
+    opened = zt.open_node(
+        observer.listen,
+        cluster=observer.cluster,
+        node_id=name,
+        tls=observer.tls,
+        protocols=("zt/1", "zeebe") if observer.protocol == "zeebe" else ("zt/1",),
+    )
     async with (
         opened as node,
         zt.open_cluster(
@@ -89,6 +96,7 @@ async def watch(observer: Observer, show: Callable[[str], None], *, once: bool) 
             properties={"role": "observer"},
             key=observer.key,
             sealing=observer.sealing,
+            protocol=observer.protocol,
             transport=observer.transport,
         ) as cluster,
     ):

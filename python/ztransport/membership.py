@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakSet
 
+from ztransport._errors import Closed
 from ztransport._ztransport import Bell
 from ztransport.broker_info import broker_info
 
@@ -29,6 +30,12 @@ EventKind = Literal["joined", "left", "failed", "suspected", "updated"]
 """What happened to a member; ``updated`` also stands for the end of a suspicion."""
 
 _PRESENT: Final = frozenset({"alive", "suspect"})
+
+LEAVE_TIMEOUT_SECONDS: Final = 5.0
+"""How long leaving ``open_cluster`` waits until the others were told, unless told otherwise."""
+
+PASSED_MEMBERS_MAX: Final = 65_536
+"""Members that came and went unread, which one reader still hears of; the oldest is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,10 @@ class Roster:
         return self._members[self.own_name]
 
     def put(self, member: Member) -> None:
-        """Take what is known of a member now; readers learn of it if it is another one's."""
+        """Take what is known of a member now; readers learn of it if it is another one's.
+
+        One that has ended and was not here has come and gone since the last time.
+        """
         before = self._members.get(member.name)
         if before == member:
             return
@@ -178,14 +188,17 @@ class MemberEvents:
 
     It begins with ``joined`` for every member that is present already, so that nothing is missed
     in between. Changes of one member that were not read yet become one: what lies between what was
-    read and what is. So a slow reader costs no more than the members themselves and still learns
-    how each of them ended up. Iterating ends when this member has left.
+    read and what is. So a slow reader costs no more than the members themselves, and up to 65,536
+    that came and went, and still learns how each of them ended up: of one that came and went it
+    reads both. Iterating ends when this member has left.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         # What was read of a member, and what is now.
         self._unread: dict[str, tuple[Member | None, Member]] = {}
+        # Those among them that came and went.
+        self._passed: dict[str, None] = {}
         self._ready: deque[MemberEvent] = deque()
         cluster._roster.add_reader(self)
 
@@ -203,43 +216,45 @@ class MemberEvents:
 
     def _note(self, before: Member | None, now: Member) -> None:
         read, _ = self._unread.pop(now.name, (before, now))
-        if now.is_present or (read is not None and read.is_present):
-            self._unread[now.name] = (read, now)
+        self._passed.pop(now.name, None)
+        self._unread[now.name] = (read, now)
+        if not now.is_present and (read is None or not read.is_present):
+            self._note_passed(now.name)
+
+    def _note_passed(self, name: str) -> None:
+        self._passed[name] = None
+        if len(self._passed) > PASSED_MEMBERS_MAX:
+            oldest = next(iter(self._passed))
+            del self._passed[oldest], self._unread[oldest]
 
     def _take(self) -> MemberEvent | None:
         while not self._ready and self._unread:
-            read, now = self._unread.pop(next(iter(self._unread)))
-            self._ready.extend(changes(read, now))
+            name = next(iter(self._unread))
+            self._passed.pop(name, None)
+            self._ready.extend(changes(*self._unread.pop(name)))
         return self._ready.popleft() if self._ready else None
 
 
 def changes(before: Member | None, now: Member) -> tuple[MemberEvent, ...]:
     """Name what lies between two sights of a member; a new life also ends the old one."""
     if before is None or not before.is_present:
-        return (MemberEvent("joined", now),) if now.is_present else ()
+        if now.is_present:
+            return (MemberEvent("joined", now),)
+        arrived = replace(now, state="alive")
+        return (MemberEvent("joined", arrived), *changes(arrived, now))
     if now.state == "left":
         return (MemberEvent("left", now),)
     if now.state == "dead":
         return (MemberEvent("failed", now),)
     if before.generation != now.generation:
-        return (MemberEvent("failed", _dead(before)), MemberEvent("joined", now))
+        failed = replace(before, state="dead")
+        return (MemberEvent("failed", failed), MemberEvent("joined", now))
     if (before.state, now.state) == ("alive", "suspect"):
         return (MemberEvent("suspected", now),)
     told = (before.state, before.address, before.properties)
     if told != (now.state, now.address, now.properties):
         return (MemberEvent("updated", now),)
     return ()
-
-
-def _dead(member: Member) -> Member:
-    return Member(
-        name=member.name,
-        address=member.address,
-        state="dead",
-        generation=member.generation,
-        incarnation=member.incarnation,
-        properties=member.properties,
-    )
 
 
 class KeyRotation(ABC):
@@ -315,6 +330,11 @@ class Cluster(ABC):
     async def _changed(self) -> None:
         """Wait until a member has changed or the membership has ended."""
         await self._wait(self._bell.wait())
+
+    def _check_member(self) -> None:
+        """Raise what ended the membership, if it has ended."""
+        if self._ended:
+            raise self._failure or Closed("this member has left the cluster")
 
     def _end(self, failure: Error | None) -> None:
         self._ended, self._failure = True, failure

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ztransport import membership
 from ztransport._datagrams import Datagrams, host_port
-from ztransport._errors import Closed, ConfigurationError, Error, NotSupported, Reject
+from ztransport._errors import ConfigurationError, Error, NotSupported, Reject
 from ztransport._stream import Done
 from ztransport._ztransport import Bell, ZeebeMembers
-from ztransport.membership import ClusterStatistics, KeyRotation, Member
+from ztransport.membership import LEAVE_TIMEOUT_SECONDS, ClusterStatistics, KeyRotation, Member
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,9 +33,6 @@ SYNC: Final = "atomix-membership-sync"
 
 VERSION: Final = (8, 5, 8)
 """The release a member says it runs, unless told otherwise: the one it was tested with."""
-
-LEAVE_TIMEOUT_SECONDS: Final = 5.0
-"""How long leaving waits until the others were told, unless told otherwise."""
 
 CONNECTIONS_MAX: Final = 64
 """Connections to members that are kept for the next request."""
@@ -108,10 +105,10 @@ class ZeebeCluster(membership.Cluster):
 
         Without an answer from a seed it waits on. Raises `Closed` once this member has left.
         """
-        while self._ended or not self._machine.is_converged:
-            if self._ended:
-                raise self._failure or Closed("this member has left the cluster")
+        self._check_member()
+        while not self._machine.is_converged:
             await self._changed()
+            self._check_member()
 
     def update_properties(self, properties: Mapping[str, bytes | str]) -> Done:
         """Tell all members other properties: texts of at most 32 KiB in all.
