@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from bench.honesty.findings import Finding, Told, cpu_us, measured, rate
 from ztransport.bench import runner, variants, workloads
-from ztransport.bench.driving import Asked
+from ztransport.bench.driving import Asked, Measured
 from ztransport.bench.processes import BenchError, Role, port_of
 from ztransport.bench.session import Session
 from ztransport.bench.variants import Variant
@@ -23,59 +24,56 @@ NULL_SERVER = TARGET / "release" / "ztransport-load"
 PLAIN, TLS = variants.VARIANTS["plain"], variants.VARIANTS["tls"]
 MANY = workloads.workload("request-128-x64")
 GENERATOR_TIMES_MIN, GATEWAY_TIMES_MAX, PUBLISHED_MIN = 3.0, 2.2, 250_000
-WINDOWS, WINDOW_S, WARM_UP_S = 7, 0.5, 0.2
+WINDOWS, WINDOW_S, OPEN_S, WARM_UP_S = 7, 0.5, 1.0, 0.2
 VALID_MIN = 6
 
 
-def generator(tell: Told) -> list[Finding]:
-    """Measure the Python broker and a server that only answers, in Rust, in turns.
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What is dialled, and the processes whose CPU time is its own."""
 
-    In open loop the generator has to send three times what it sends the broker and still be no
-    bound of the window. In a closed loop both sides wait for each other's wake-ups whatever they
-    cost, so there the ratio is told and not judged.
+    port: int
+    pids: list[int]
+
+    def stand_in(self, session: Session) -> None:
+        """Be the broker of the next windows."""
+        stack = session.stack(PLAIN)
+        stack.entries["broker"], stack.pids["broker"] = self.port, self.pids
+
+
+def generator(tell: Told) -> list[Finding]:
+    """Measure the Python broker, and a server that only turns requests round, in turns.
+
+    In closed loop with the same window the generator has to do three times what it measures. In
+    open loop it has to keep a schedule of three times the suite's rate, and still not be what is
+    measured.
     """
     if not NULL_SERVER.is_file():
         raise BenchError(f"{NULL_SERVER} is missing: make build")
     with Session([PLAIN], {"broker"}, {}) as session:
         session.restart(0)
-        ports = {"broker": session.stack(PLAIN).entries["broker"]}
-        with _null_server(session.placement["broker"]) as ports["null"]:
+        stack = session.stack(PLAIN)
+        broker = Server(stack.entries["broker"], stack.pids["broker"])
+        with _null_server(session.placement["broker"]) as null:
             tell("the generator's reach, closed loop")
-            rates = _closed_rates(session, ports)
-            session.stack(PLAIN).entries["broker"] = ports["null"]
-            sent = MANY.rate_share * median(rates["broker"])
+            rates = _closed_rates(session, {"broker": broker, "null": null})
+            null.stand_in(session)
             tell("the generator's reach, open loop")
-            faults = [_open_faults(session, sent * GENERATOR_TIMES_MIN) for _ in range(WINDOWS)]
-    return [_open_finding(sent, faults), _closed_finding(rates)]
+            sent = GENERATOR_TIMES_MIN * MANY.rate_share * median(rates["broker"])
+            asked = Asked(PLAIN, MANY, sent, OPEN_S, WARM_UP_S)
+            found = [measured(session.measure(asked)) for _ in range(WINDOWS)]
+    return [_closed_finding(rates), _open_finding(asked, found)]
 
 
-def _closed_rates(session: Session, ports: dict[str, int]) -> dict[str, list[float]]:
+def _closed_rates(session: Session, servers: dict[str, Server]) -> dict[str, list[float]]:
     """Messages a second in closed loop, by server."""
-    rates: dict[str, list[float]] = {name: [] for name in ports}
+    rates: dict[str, list[float]] = {name: [] for name in servers}
     for _ in range(WINDOWS):
-        for name, port in ports.items():
-            session.stack(PLAIN).entries["broker"] = port
+        for name, server in servers.items():
+            server.stand_in(session)
             asked = Asked(PLAIN, MANY, None, WINDOW_S, WARM_UP_S)
             rates[name].append(rate(measured(session.measure(asked))))
     return rates
-
-
-def _open_faults(session: Session, rate: float) -> list[str]:
-    """Why a window of the generator's own at this rate is not valid; nothing where it is."""
-    asked = Asked(PLAIN, MANY, rate, WINDOW_S, WARM_UP_S)
-    return runner.faults(asked, measured(session.measure(asked)))
-
-
-def _open_finding(sent: float, faults: list[list[str]]) -> Finding:
-    valid, reasons = faults.count([]), sorted({reason for one in faults for reason in one})
-    shown = f"{valid} of {WINDOWS} windows valid at {sent * GENERATOR_TIMES_MIN:,.0f} a second"
-    return Finding(
-        f"generator against a server that only answers, open loop at 3 × {sent:,.0f} a second",
-        "; ".join([shown, *reasons[:1]]),
-        f"at least {VALID_MIN} valid",
-        valid >= VALID_MIN,
-        {"sent": sent, "faults": faults},
-    )
 
 
 def _closed_finding(rates: dict[str, list[float]]) -> Finding:
@@ -84,16 +82,32 @@ def _closed_finding(rates: dict[str, list[float]]) -> Finding:
     shown = (
         f"{times:.1f} × ({median(rates['null']):,.0f} of {median(rates['broker']):,.0f} a second)"
     )
-    what = "generator against a server that only answers, closed loop × 64"
-    return Finding(what, shown, "told, not judged", True, {"rates": rates})
+    what = "generator against a server that only turns requests round, closed loop × 64"
+    met = times >= GENERATOR_TIMES_MIN
+    return Finding(what, shown, f"at least {GENERATOR_TIMES_MIN:g} ×", met, {"rates": rates})
+
+
+def _open_finding(asked: Asked, found: list[Measured]) -> Finding:
+    faults = [runner.faults(asked, one) for one in found]
+    valid, reasons = faults.count([]), sorted({reason for one in faults for reason in one})
+    busy = median(one.spent.generator_busy_share for one in found)
+    shown = f"{valid} of {WINDOWS} windows valid at {median(map(rate, found)):,.0f} a second"
+    figures: dict[str, object] = {"rate": asked.rate, "busy_share": busy, "faults": faults}
+    return Finding(
+        "the same, open loop at 3 × the rate of the suite",
+        "; ".join([f"{shown}, its core {busy:.0%} busy", *reasons[:1]]),
+        f"at least {VALID_MIN} valid",
+        valid >= VALID_MIN,
+        figures,
+    )
 
 
 @contextmanager
-def _null_server(core: int) -> Iterator[int]:
-    command = [str(NULL_SERVER), "serve", "--listen", "127.0.0.1:0"]
+def _null_server(core: int) -> Iterator[Server]:
+    command = [str(NULL_SERVER), "null", "--listen", "127.0.0.1:0"]
     role = Role("null server", command, Path(os.devnull), core=core)
     try:
-        yield port_of(role.answer()["address"])
+        yield Server(port_of(role.answer()["address"]), role.pids)
     finally:
         role.close()
 

@@ -1,7 +1,7 @@
 //! The program `ztransport-load`.
 
 use crate::options::{self, Command};
-use crate::{drive, serve};
+use crate::{drive, null, serve};
 
 /// Runs `ztransport-load` with this process's arguments.
 ///
@@ -10,6 +10,7 @@ use crate::{drive, serve};
 pub fn command() -> Result<(), String> {
     match options::parse()? {
         Command::Serve(options) => serve::run(&options),
+        Command::Null(options) => null::run(&options),
         Command::Drive(options) => drive::run(&options),
     }
 }

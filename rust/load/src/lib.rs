@@ -29,6 +29,7 @@ mod measure;
 
 mod command;
 mod drive;
+mod null;
 mod serve;
 
 pub use command::command;

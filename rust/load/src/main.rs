@@ -1,6 +1,7 @@
 //! Rust-to-Rust load over the engine: what the Python faces are measured against.
 //!
-//! `ztransport-load serve` answers; `ztransport-load drive` asks, and prints one JSON line.
+//! `ztransport-load serve` answers; `ztransport-load drive` asks, and prints one JSON line;
+//! `ztransport-load null` answers by turning frames round, and is no node.
 #![forbid(unsafe_code)]
 
 fn main() {

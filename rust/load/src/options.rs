@@ -13,10 +13,11 @@ pub(crate) const CLUSTER: &str = "bench";
 /// What to do.
 pub(crate) enum Command {
     Serve(Options),
+    Null(Options),
     Drive(Options),
 }
 
-/// Options of both commands; a command ignores what it has no use for.
+/// Options of all commands; a command ignores what it has no use for.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) address: String,
@@ -52,8 +53,9 @@ pub(crate) fn parse() -> Result<Command, String> {
     }
     match command.as_deref() {
         Some("serve") => Ok(Command::Serve(options)),
+        Some("null") => Ok(Command::Null(options)),
         Some("drive") => Ok(Command::Drive(options)),
-        _ => Err("say `serve` or `drive`".to_owned()),
+        _ => Err("say `serve`, `null` or `drive`".to_owned()),
     }
 }
 
