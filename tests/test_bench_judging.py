@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from ztransport.bench import fairness, judging, placement, readings, variants
+from ztransport.bench import fairness, judging, placement, readings, variants, workloads
 
 PLAIN, TLS = variants.VARIANTS["plain"], variants.VARIANTS["tls"]
+CALLS, EIGHT, DIALS = map(
+    workloads.workload, ("request-128-x64", "publish-128-to-8", "connect-128")
+)
 RATE, SECONDS = 10_000.0, 1.0
 STAT = """\
 cpu  900 0 100 9000 0 0 0 0 0 0
@@ -45,17 +48,17 @@ def judged(
     *,
     variant: variants.Variant = PLAIN,
     rate: float | None = RATE,
-    deliveries: int = 1,
+    work: workloads.Workload = CALLS,
     used: readings.Spent | None = None,
     delay_ns: int = 0,
 ) -> list[str]:
-    return judging.faults(variant, rate, deliveries, said(**changed), used or spent(), delay_ns)
+    return judging.faults(variant, rate, work, said(**changed), used or spent(), delay_ns)
 
 
 def test_a_good_window_is_valid() -> None:
     assert judged({}) == []
     assert judged({"negotiated": fairness.NEGOTIATED}, variant=TLS) == []
-    assert judged({"completed": 80_000}, deliveries=8) == []
+    assert judged({"completed": 80_000}, work=EIGHT) == []
     assert judged({"completed": 5}, rate=None, used=spent(0.85, 0.05, 0.10)) == []
 
 
@@ -99,6 +102,13 @@ def test_in_a_closed_loop_the_generator_may_be_busy_behind_a_busier_server() -> 
     assert judged({}, rate=None, used=busy) == []
     assert judged({}, used=busy) != []
     assert judged({}, rate=None, used=spent(generator_s=0.9, broker_s=0.89)) != []
+
+
+def test_in_a_closed_loop_of_handshakes_the_client_may_be_what_is_measured() -> None:
+    busy = spent(generator_s=0.99, broker_s=0.5)
+    assert judged({}, rate=None, used=busy, work=DIALS) == []
+    assert judged({}, used=busy, work=DIALS) != []
+    assert judged({}, rate=None, used=busy) != []
 
 
 def test_the_machine_can_spoil_a_window() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from ztransport.bench import fairness
 from ztransport.bench.readings import Spent
 from ztransport.bench.variants import PLAIN, Variant
+from ztransport.bench.workloads import Workload
 
 __all__ = ["faults", "is_mismatch", "is_of_the_machine", "shown"]
 
@@ -24,7 +25,7 @@ CAPPED_SHARE_MAX = 0.01
 def faults(
     variant: Variant,
     rate: float | None,
-    deliveries: int,
+    work: Workload,
     said: Mapping[str, Any],
     spent: Spent,
     send_delay_p99_ns: int,
@@ -32,14 +33,14 @@ def faults(
     """Why a window is not valid, in the order of how bad it is; empty when it is.
 
     `said` is the generator's result; `rate` what it was asked to send a second, None in closed
-    loop; `deliveries` the messages counted for each one sent.
+    loop.
     """
     found = [_errors(said["errors"]), _negotiated(variant, said["negotiated"])]
     if not said["completed"]:
         found.append("nothing was completed")
     if rate is not None:
-        found += [_capped(said), _delay(send_delay_p99_ns), _achieved(deliveries, said)]
-    found.append(_busy(rate, spent))
+        found += [_capped(said), _delay(send_delay_p99_ns), _achieved(work.deliveries, said)]
+    found.append(_busy(rate, work, spent))
     if spent.steal_share > STEAL_SHARE_MAX:
         found.append(
             f"steal: the host took {_percent(spent.steal_share)} of the cores, more than "
@@ -98,14 +99,15 @@ def _delay(p99_ns: int) -> str:
     return f"generator-bound: send delay p99 {p99_ns / 1e6:.1f} ms > {SEND_DELAY_MS_MAX:.0f} ms"
 
 
-def _busy(rate: float | None, spent: Spent) -> str:
+def _busy(rate: float | None, work: Workload, spent: Spent) -> str:
     """The generator has no time to spare, and so it is what was measured.
 
-    In a closed loop it may be busy where the server is busier still: then it waits for that.
+    In a closed loop it may be busy where the server is busier still, for then it waits for that;
+    and where the client's work is what was to be measured.
     """
     busy = spent.generator_busy_share
-    waits = rate is None and spent.server_busy_share >= busy
-    if busy <= GENERATOR_BUSY_SHARE_MAX or waits:
+    is_meant = work.client_is_measured or spent.server_busy_share >= busy
+    if busy <= GENERATOR_BUSY_SHARE_MAX or (rate is None and is_meant):
         return ""
     allowed = _percent(GENERATOR_BUSY_SHARE_MAX)
     return f"generator-bound: it ran {_percent(busy)} of the time, more than {allowed}"

@@ -286,8 +286,8 @@ def faults(asked: Asked, measured: Measured) -> list[str]:
     """Why a window that was measured is not valid, see `judging`."""
     delays = decoded(dict(measured.said), "send_delay")
     p99_ns = delays.value_at(0.99) if delays else 0
-    said, deliveries = measured.said, asked.work.deliveries
-    return judging.faults(asked.variant, asked.rate, deliveries, said, measured.spent, p99_ns)
+    said, spent = measured.said, measured.spent
+    return judging.faults(asked.variant, asked.rate, asked.work, said, spent, p99_ns)
 
 
 def _numbers(measured: Measured) -> Record:

@@ -33,6 +33,7 @@ class Workload:
     subscribers: int = 0
     rate_share: float = 0.3
     via: Entry = "broker"
+    client_is_measured: bool = False
 
     @property
     def deliveries(self) -> int:
