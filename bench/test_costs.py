@@ -1,13 +1,15 @@
 """What encryption costs, as tests: `pytest bench --benchmark=quick`.
 
-They judge whether the measurement is one, never how fast a machine is.
+They judge whether the measurement is one, never how fast a machine is. A row that only the
+machine's other work spoiled could not be measured and is skipped with the reason: that is no fault
+of the code, and the command line says it with exit code 3.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from ztransport.bench import record, verdict
+from ztransport.bench import judging, record, verdict
 from ztransport.bench.pytest_plugin import Cost, Measurement
 
 pytestmark = pytest.mark.ztransport_benchmark
@@ -16,11 +18,13 @@ VALID_SHARE_MIN = 0.5
 
 
 def test_cost(ztransport_cost: Cost) -> None:
-    """A variant was measured in both loads, and most of its windows count."""
+    """A variant was measured in both loads, and most of its windows count on a quiet host."""
     assert set(ztransport_cost.costs) == {"open", "closed"}
     for load, costs in ztransport_cost.costs.items():
         asked = costs.valid + costs.invalid_windows
         said = f"{load} loop: {costs.valid} of {asked} windows are valid: {costs.invalid}"
+        if costs.valid < asked * VALID_SHARE_MIN and judging.is_of_the_machine([*costs.invalid]):
+            pytest.skip(f"{said}; see `ztransport bench doctor`")
         assert costs.valid >= asked * VALID_SHARE_MIN, said
         assert costs.cpu_us is not None
 
