@@ -37,10 +37,19 @@ RESERVED_FLAG = 0x80
 def cut_short(case: Case) -> None:
     """T15: a FIN without close_notify at every byte of three records, each a frame."""
     requests = [wire.request(1, wire.request_id(n, n), b"cut") for n in (1, 2, 3)]
-    cuts = cut_at(case, partial(greeted, case.tls, "tally"), requests)
+    never_clean(case, partial(greeted, case.tls, "tally"), requests)
+
+
+def never_clean(case: Case, connect: Callable[[], Raw], requests: list[bytes]) -> int:
+    """Cut connections with TLS at every byte of some requests: none may look as if it were over.
+
+    Returns how many cuts that were.
+    """
+    cuts = cut_at(case, connect, requests)
     closed = case.closed()
-    case.bars.exactly(f"of {cuts} cuts clean", closed["closed_in_order"], 0)
+    case.bars.exactly(f"of {cuts} TLS cuts clean", closed["closed_in_order"], 0)
     case.bars.counted(closed, connection_lost=cuts)
+    return cuts
 
 
 def cut_at(case: Case, connect: Callable[[], Raw], requests: list[bytes]) -> int:

@@ -33,12 +33,6 @@ class Child(Role):
         """Send a signal to this process."""
         self._process.send_signal(number)
 
-    def tell(self, message: object) -> None:
-        """Send one JSON line that has no answer."""
-        assert self._process.stdin is not None  # a pipe since it began
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
-
     def wait(self, seconds: float = END_S_MAX) -> int | None:
         """Wait for the end; the exit code, or None when it goes on."""
         try:
