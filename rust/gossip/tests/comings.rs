@@ -148,3 +148,23 @@ fn g_22_who_has_joined_introduces_itself() {
         .filter(|node| node.view().present() == 13);
     assert!(told.count() >= 7, "itself and six others");
 }
+
+#[test]
+fn g_22_who_has_joined_asks_three_times_what_has_come_since() {
+    let mut table = Table::new(2);
+    let joins = table.nodes[1].join(Time::ZERO, &[address(1)]);
+    joins.unwrap();
+    table.exchange();
+    let begun = table.nodes[1].statistics().syncs;
+    let mut times = Vec::new();
+    for millis in (0..1_000).step_by(10) {
+        let before = table.nodes[1].statistics().syncs;
+        table.now = Time::ZERO.after_millis(millis);
+        table.nodes[1].handle_timeout(table.now);
+        if table.nodes[1].statistics().syncs > before {
+            times.push(millis);
+        }
+        sent(&mut table.nodes[1]);
+    }
+    assert_eq!((begun, times), (1, vec![200, 400, 600]));
+}

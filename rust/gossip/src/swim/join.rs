@@ -16,6 +16,11 @@ const RETRY_MS_MIN: u64 = 100;
 const RETRY_MS_MAX: u64 = 1_000;
 /// Milliseconds in which the answers of other seeds change nothing: one view is enough.
 const ASKED_MS: u64 = 80;
+/// How often a member that has joined asks others what has come since: in a wave of joins the first
+/// view is old at once, and rumours told among few members are spent before the others are there.
+const AFTERTHOUGHTS: u32 = 3;
+/// Milliseconds between them.
+const AFTERTHOUGHT_MS: u64 = 200;
 /// Bytes of the body of an answer: a greeting that is shorter gets none.
 const REPLY_BYTES: usize = 19;
 /// The greeting life has ended, as far as the answering member knows.
@@ -33,6 +38,8 @@ pub(super) struct Join {
     /// When the last view was asked for.
     asked: Option<Time>,
     joined: bool,
+    /// How often to ask somebody yet what has come since the first view.
+    afterthoughts: u32,
 }
 
 impl Join {
@@ -48,8 +55,13 @@ impl Join {
     }
 
     /// A view was told to its end; whether it is the first that a seed was asked for.
-    pub(super) const fn finished(&mut self) -> bool {
-        !std::mem::replace(&mut self.joined, true) && self.asked.is_some()
+    pub(super) fn finished(&mut self, now: Time) -> bool {
+        let first = !std::mem::replace(&mut self.joined, true) && self.asked.is_some();
+        if first {
+            self.afterthoughts = AFTERTHOUGHTS;
+            self.next = now.after_millis(AFTERTHOUGHT_MS);
+        }
+        first
     }
 
     /// Whether a seed was told of us and has not told its view yet.
@@ -114,12 +126,25 @@ impl Node {
         if !self.join.joined && !self.join.seeds.is_empty() && !self.leaving {
             return self.greet_all(now);
         }
+        if self.join.afterthoughts > 0 && !self.leaving {
+            return self.ask_again(now);
+        }
         let interval = u64::from(self.settings.reconnect_interval_ms) * 1_000_000;
         let wait = interval / 2 + self.random.below(interval);
         let first = self.join.next == Time::ZERO;
         self.join.next = now.after_nanos(wait);
         if !first && !self.leaving {
             self.seek_lost();
+        }
+    }
+
+    fn ask_again(&mut self, now: Time) {
+        self.join.afterthoughts -= 1;
+        self.join.next = now.after_millis(AFTERTHOUGHT_MS);
+        for slot in self.pick_present(1, None) {
+            if let Some(sid) = self.table.get(slot).map(|record| record.sid) {
+                self.ask_contact(now, To::Member(slot, sid));
+            }
         }
     }
 

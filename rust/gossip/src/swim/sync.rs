@@ -205,7 +205,7 @@ impl Node {
         }
         if more {
             self.ask_differences(origin);
-        } else if self.join.finished() {
+        } else if self.join.finished(origin.now) {
             self.introduce(origin.now);
         }
     }
