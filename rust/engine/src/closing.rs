@@ -169,37 +169,27 @@ impl Engine {
     }
 
     fn dialled_peer_down(&mut self, peer: u32, failure: Option<Failure>) {
+        let is_kept = self.is_kept(peer);
         let entry = &mut self.peers[peer as usize];
-        let (is_kept, has_successor) = (entry.is_kept(), entry.successor.is_some());
+        // It would be dialled again, were it not for its node, which leaves.
+        let is_closed = entry.is_kept() && !is_kept;
         let Some(dial) = &mut entry.dial else { return };
-        if is_kept {
-            let was_up = dial.state == DialState::Up;
-            dial.last_failure.clone_from(&failure);
-            match has_successor {
-                // It is being dialled already.
-                true => dial.state = DialState::Succeeded,
-                false => self.back_off(peer),
+        let (is_up, was_up) = (dial.state == DialState::Up, dial.was_up);
+        dial.last_failure.clone_from(&failure);
+        let down = |error, gone| Notice::Down { error, gone };
+        match was_up {
+            _ if is_kept => {
+                self.dial_again(peer);
+                if is_up {
+                    self.notify(peer, down(failure, false));
+                }
             }
-            if was_up {
-                self.notify(
-                    peer,
-                    Notice::Down {
-                        error: failure,
-                        gone: false,
-                    },
-                );
+            true if is_closed => self.remove_peer(peer, down(Some(Failure::closed()), true)),
+            true => self.remove_peer(peer, down(failure, true)),
+            false => {
+                let error = failure.unwrap_or_else(Failure::closed);
+                self.remove_peer(peer, Notice::ConnectFailed { error });
             }
-        } else if dial.was_up {
-            self.remove_peer(
-                peer,
-                Notice::Down {
-                    error: failure,
-                    gone: true,
-                },
-            );
-        } else {
-            let error = failure.unwrap_or_else(Failure::closed);
-            self.remove_peer(peer, Notice::ConnectFailed { error });
         }
     }
 

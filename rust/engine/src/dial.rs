@@ -17,7 +17,7 @@ use crate::filter::Filter;
 use crate::keys::{NodeKey, PeerKey};
 use crate::limits::PEERS_MAX;
 use crate::link::{Link, Phase};
-use crate::pool::{Dial, DialState, Peer, Protocol};
+use crate::pool::{Dial, DialState, Peer, Protocol, overdue};
 use crate::socket::Socket;
 use crate::state::Engine;
 use crate::timer::Owner;
@@ -151,10 +151,10 @@ impl Engine {
 
     fn dial_address(&mut self, peer: u32, address: &SockAddr) {
         match self.dialled_link(peer, address) {
-            Ok(link) => {
-                let slot = self.add_link(link);
-                self.peers[peer as usize].link = slot;
-            }
+            Ok(link) => match self.add_link(link) {
+                Some(slot) => self.peers[peer as usize].link = Some(slot),
+                None => self.dial_next(peer, Some(unwatched())),
+            },
             Err(failure) => self.dial_next(peer, Some(failure)),
         }
     }
@@ -249,7 +249,7 @@ impl Engine {
         };
         dial.last_failure = Some(failure.clone());
         // Not pooled ones are never dialled twice: before they were up they are not kept.
-        if self.peers[peer as usize].is_kept() {
+        if self.is_kept(peer) {
             self.back_off(peer);
         } else {
             self.remove_peer(
@@ -261,16 +261,23 @@ impl Engine {
         }
     }
 
+    /// Whether a peer is dialled again when its connection or an attempt ends.
+    pub(crate) fn is_kept(&self, peer: u32) -> bool {
+        let entry = &self.peers[peer as usize];
+        let leaves = self
+            .nodes
+            .get(entry.node as usize)
+            .is_none_or(|n| n.draining);
+        entry.is_kept() && !leaves
+    }
+
     /// Waits a random time below a doubling bound before the next attempt ("full jitter"), so that
     /// the peers of a restarted node do not all return at once.
     pub(crate) fn back_off(&mut self, peer: u32) {
         let Some(entry) = self.peers.get(peer as usize) else {
             return;
         };
-        let (Some(dial), serial) = (&entry.dial, entry.key.serial) else {
-            return;
-        };
-        let Some(node) = self.nodes.get(entry.node as usize) else {
+        let (Some(dial), Some(node)) = (&entry.dial, self.nodes.get(entry.node as usize)) else {
             return;
         };
         let bound_ms = dial.back_off_ms(&node.settings.links);
@@ -281,7 +288,13 @@ impl Engine {
         };
         dial.attempts = dial.attempts.saturating_add(1);
         dial.state = DialState::BackingOff(until);
-        self.timer.schedule(until, Owner::Peer(peer, serial));
+        self.schedule_peer(peer, until);
+    }
+
+    /// Makes sure the peer is looked at then.
+    pub(crate) fn schedule_peer(&mut self, peer: u32, at: Time) {
+        let serial = self.peers[peer as usize].key.serial;
+        self.timer.schedule(at, Owner::Peer(peer, serial));
         if !self.turn.active {
             self.arm();
         }
@@ -300,7 +313,7 @@ impl Engine {
             .dial
             .as_ref()
             .is_some_and(|dial| is_due(dial.state, self.now));
-        let failure = expiry(entry.dial.as_ref());
+        let failure = overdue(self.last_failure(peer));
         for token in expired {
             self.fail_token(peer, token, Retry::NotStarted, &failure);
         }
@@ -318,10 +331,7 @@ impl Engine {
             return;
         };
         if let Some(at) = entry.pending.earliest() {
-            self.timer.schedule(at, Owner::Peer(peer, entry.key.serial));
-            if !self.turn.active {
-                self.arm();
-            }
+            self.schedule_peer(peer, at);
         }
     }
 
@@ -368,15 +378,10 @@ fn is_due(state: DialState, now: Time) -> bool {
     matches!(state, DialState::BackingOff(until) if until <= now)
 }
 
-fn expiry(dial: Option<&Dial>) -> Failure {
-    let cause = dial.and_then(|dial| dial.last_failure.as_ref());
-    let text = match cause {
-        Some(cause) => format!(
-            "the deadline passed while the peer was dialled again; the last attempt failed: {cause}"
-        ),
-        None => "the deadline passed while the call waited for credit or a connection".to_owned(),
-    };
-    Failure::new(FailureKind::DeadlineExceeded, text)
+fn unwatched() -> Failure {
+    let cause = "the system cannot watch one more socket";
+    Failure::new(FailureKind::ConnectFailed, cause)
+        .remedied("raise fs.epoll.max_user_watches, or close connections")
 }
 
 fn unreachable(address: &dyn std::fmt::Display, error: &std::io::Error) -> Failure {

@@ -334,6 +334,7 @@ impl Engine {
             Some(peer) => {
                 if let Some(dial) = &mut self.peers[peer as usize].dial {
                     (dial.state, dial.was_up, dial.attempts) = (DialState::Up, true, 0);
+                    dial.last_failure = None;
                 }
                 batch.notices.extend(self.take_over(peer));
                 batch.notices.push(Notice::Up);

@@ -119,6 +119,7 @@ impl Engine {
 
     /// Calls that were not sent yet are something new.
     fn drain_peer(&mut self, peer: u32) {
+        self.drop_successor(peer);
         let failure = Failure::new(FailureKind::ShuttingDown, "this node is draining");
         while let Some(call) = self
             .peers

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ztransport_proto::time::Time;
 
 use crate::address::Address;
-use crate::error::{Failure, Refusal};
+use crate::error::{Failure, FailureKind, Refusal};
 use crate::keys::PeerKey;
 use crate::limits::LinkLimits;
 
@@ -100,8 +100,6 @@ pub(crate) enum DialState {
     Up,
     /// The next attempt starts then.
     BackingOff(Time),
-    /// It is down, and its successor will take its place once that is up.
-    Succeeded,
     /// The user closed it.
     Closing,
 }
@@ -214,6 +212,18 @@ impl Pending {
         self.calls = kept;
         expired.into_iter().map(|call| call.token).collect()
     }
+}
+
+/// Why a call in the queue ends with its deadline; `cause` is why the last attempt to reach the
+/// peer failed.
+pub(crate) fn overdue(cause: Option<&Failure>) -> Failure {
+    let text = match cause {
+        Some(cause) => format!(
+            "the deadline passed while the peer was dialled again; the last attempt failed: {cause}"
+        ),
+        None => "the deadline passed while the call waited for credit or a connection".to_owned(),
+    };
+    Failure::new(FailureKind::DeadlineExceeded, text)
 }
 
 #[cfg(test)]

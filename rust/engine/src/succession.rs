@@ -1,14 +1,16 @@
 //! One connection takes the place of another without a call noticing: the new one is dialled while
-//! the old one still serves, and what was begun on the old one ends there.
+//! the old one still serves, and what was begun on the old one ends there. A successor is a peer of
+//! its own only for as long as the old connection stands: when that is lost first, its attempt
+//! becomes the old peer's, so that there is never more than one thing to wait for.
 
 use ztransport_proto::fault::FaultCode;
 
 use crate::batch::Notice;
+use crate::error::Failure;
 use crate::keys::PeerKey;
 use crate::limits::ORDER_WAIT_MILLIS_MAX;
 use crate::pool::{Dial, DialState, Peer};
 use crate::state::Engine;
-use crate::timer::Owner;
 
 impl Engine {
     /// Dials the peer that will take this one's place. Until it is up this one keeps its
@@ -45,22 +47,72 @@ impl Engine {
         let old = self.peers[peer as usize].predecessor.take()?;
         let former = self.peer_mut(old).ok()?;
         former.successor = None;
+        // Without its connection it would have taken over this one's attempt.
+        let link = former.link?;
         let dial = former.dial.take()?;
         let pending = std::mem::take(&mut former.pending);
-        let (lost, link, node, behind) = (former.lost, former.link, former.node, former.behind);
+        let (lost, node, behind) = (former.lost, former.node, former.behind);
         let entry = &mut self.peers[peer as usize];
         (entry.pending, entry.lost, entry.behind) = (pending, lost, behind);
         entry.lost.redials += 1;
         if let Some(node) = self.nodes.get_mut(node as usize) {
             node.pool.insert(dial.pool_name(), peer);
         }
-        match link {
-            Some(link) => self.leave_link(peer, old, link as usize),
-            None => self.remove_peer(old.slot, gone()),
-        }
+        self.leave_link(peer, old, link as usize);
         self.schedule_pending(peer);
         self.schedule_order(peer);
         Some(Notice::Replaced { old })
+    }
+
+    /// The peer's connection is gone, and there must be another: by the attempt that is under way
+    /// already, or by one after a random wait.
+    pub(crate) fn dial_again(&mut self, peer: u32) {
+        match self.take_successor(peer) {
+            Some(next) => self.adopt(peer, next),
+            None => self.back_off(peer),
+        }
+    }
+
+    /// Takes out the peer that is being dialled for this one's place. Nobody knows its key yet.
+    fn take_successor(&mut self, peer: u32) -> Option<Peer> {
+        let next = self.peers[peer as usize].successor.take()?;
+        let is_dialled = self.peer(next).ok()?.predecessor.is_some();
+        is_dialled.then(|| self.peers.remove(next.slot as usize))
+    }
+
+    /// Nothing runs under the peer's own key any more: it can go on with another's attempt.
+    fn adopt(&mut self, peer: u32, next: Peer) {
+        let entry = &mut self.peers[peer as usize];
+        let (Some(former), Some(dial)) = (entry.dial.take(), next.dial) else {
+            return;
+        };
+        let state = dial.state;
+        entry.lost.redials += 1;
+        entry.link = next.link;
+        entry.dial = Some(Dial {
+            was_up: true,
+            last_failure: dial.last_failure.or(former.last_failure),
+            ..dial
+        });
+        if let Some(link) = next.link {
+            self.links[link as usize].peer = Some(peer);
+        }
+        match state {
+            // Whoever looks the name up would answer to the other key.
+            DialState::Resolving => self.start_dial(peer),
+            DialState::BackingOff(until) => self.schedule_peer(peer, until),
+            _ => {}
+        }
+    }
+
+    /// Why the last attempt to reach a peer, or who is to take its place, came to nothing.
+    pub(crate) fn last_failure(&self, peer: u32) -> Option<&Failure> {
+        let entry = self.peers.get(peer as usize)?;
+        let next = entry.successor.and_then(|next| self.peer(next).ok());
+        let dials = [Some(entry), next].into_iter().flatten();
+        dials
+            .filter_map(|peer| peer.dial.as_ref()?.last_failure.as_ref())
+            .next_back()
     }
 
     /// The old connection finishes what runs. One-way messages keep their order: none is sent on
@@ -78,10 +130,8 @@ impl Engine {
     }
 
     fn schedule_order(&mut self, peer: u32) {
-        let entry = &self.peers[peer as usize];
-        if let Some(until) = entry.behind {
-            let owner = Owner::Peer(peer, entry.key.serial);
-            self.timer.schedule(until, owner);
+        if let Some(until) = self.peers[peer as usize].behind {
+            self.schedule_peer(peer, until);
         }
     }
 
@@ -111,9 +161,13 @@ impl Engine {
         self.schedule_link(slot);
     }
 
-    /// A peer whose user closes it needs no successor.
+    /// A peer whose user closes it, or whose node leaves, needs no successor.
     pub(crate) fn drop_successor(&mut self, peer: u32) {
-        let Some(next) = self.peers[peer as usize].successor else {
+        let Some(next) = self
+            .peers
+            .get(peer as usize)
+            .and_then(|peer| peer.successor)
+        else {
             return;
         };
         let is_dialled = self.peer(next).is_ok_and(|next| next.predecessor.is_some());
@@ -138,12 +192,5 @@ impl Engine {
             let slot = next.key.slot;
             self.notify(slot, Notice::Room);
         }
-    }
-}
-
-fn gone() -> Notice {
-    Notice::Down {
-        error: None,
-        gone: true,
     }
 }

@@ -4,17 +4,20 @@
 pub mod raw;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ztransport_engine::{
     Batch, Engine, EngineSettings, LinkLimits, NodeKey, NodeSettings, Notice, PeerKey, Poll,
 };
-use ztransport_proto::event::Event;
+use ztransport_proto::event::{Body, Event};
 use ztransport_proto::{Limits, Payload};
 use ztransport_tls as tls;
 
 /// A test that nothing wakes for this long has hung; it is no timing assertion.
 const HUNG_SECONDS: i64 = 20;
+
+const LONG: Duration = Duration::from_secs(30);
 
 /// What came out of an engine, with payloads copied.
 #[derive(Debug)]
@@ -101,9 +104,7 @@ impl Side {
             match seen {
                 Seen::Event(peer, Event::Request { id, .. }, bytes) => {
                     let body = bytes::Bytes::from(bytes);
-                    let _ = self
-                        .engine
-                        .reply(peer, id, ztransport_proto::Body::Owned(body));
+                    let _ = self.engine.reply(peer, id, Body::Owned(body));
                 }
                 other => rest.push(other),
             }
@@ -190,6 +191,43 @@ pub fn connected(server: Side, client: Side, address: &str) -> ([Side; 2], PeerK
     sides[0].seen.clear();
     sides[1].seen.clear();
     (sides, peer)
+}
+
+/// Asks a peer with more time than any test takes.
+pub fn ask(side: &mut Side, peer: PeerKey, token: u64) {
+    let body = Body::Borrowed(b"x");
+    let asked = side
+        .engine
+        .request(peer, "echo", body, Some(LONG), &[], token);
+    asked.unwrap();
+}
+
+/// The tokens that were answered.
+pub fn answers(side: &Side) -> Vec<u64> {
+    let token = |seen: &Seen| match seen {
+        Seen::Event(_, Event::Reply { token, .. }, _) => Some(*token),
+        _ => None,
+    };
+    side.seen.iter().filter_map(token).collect()
+}
+
+/// The key a peer has after all that was seen.
+pub fn current(side: &Side, peer: PeerKey) -> PeerKey {
+    side.seen.iter().fold(peer, |peer, seen| match seen {
+        Seen::Notice(next, Notice::Replaced { old }) if *old == peer => *next,
+        _ => peer,
+    })
+}
+
+/// A clock that stands still, in seconds since 1970.
+#[derive(Debug)]
+pub struct Standing(pub u64);
+
+impl rustls::time_provider::TimeProvider for Standing {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        let since = Duration::from_secs(self.0);
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(since))
+    }
 }
 
 /// A CA, a server certificate for loopback and a client certificate.
