@@ -79,22 +79,32 @@ class Cluster:
         self._tell(name, "statistics")
         return self._heard(name)
 
-    def stop(self, name: str) -> None:
-        """End a member in order: it calls no more, waits for its answers, and drains."""
-        self._tell(name, "stop")
-        self.ended.append({"name": name, **self._heard(name)})
-        self._running.pop(name).wait(END_S_MAX)
+    def stop(self, *names: str) -> None:
+        """End members in order: they call no more and wait for their answers, then they drain.
+
+        Each serves until all of them have their answers.
+        """
+        for name in names:
+            self._tell(name, "stop")
+        self.ended += [{"name": name, **self._heard(name)} for name in names]
+        for name in names:
+            self._tell(name, "close")
+        for name in names:
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        with self._running.pop(name) as program:
+            program.wait(END_S_MAX)
 
     def stop_all(self) -> None:
         """End the members that run."""
-        for name in list(self._running):
-            self.stop(name)
+        self.stop(*self._running)
 
     def kill(self) -> None:
         """End what still runs, whatever it does."""
-        for program in self._running.values():
+        for name, program in list(self._running.items()):
             program.kill()
-            program.wait()
+            self._forget(name)
 
     def _tell(self, name: str, word: str) -> None:
         way = self._running[name].stdin

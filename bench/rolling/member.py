@@ -1,7 +1,8 @@
 """`python -m bench.rolling.member`: one node that calls the others in open loop.
 
 It is given its settings as JSON. On standard input `statistics` and `stop`, a line each, are
-answered with one line of JSON.
+answered with one line of JSON. After `stop` it calls no more but serves until `close`: calls to a
+node that has left for good would fail, and no cluster can help that.
 """
 
 from __future__ import annotations
@@ -92,13 +93,15 @@ def _say(facts: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+async def _told() -> str:
+    line: str = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    return line.strip()
+
+
 async def _obey(node: Any, over: trio.Event) -> None:
-    while True:
-        line = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
-        if line.strip() != "statistics":
-            over.set()
-            return
+    while await _told() == "statistics":
         _say(_facts(node))
+    over.set()
 
 
 async def _serve(settings: dict[str, Any]) -> None:
@@ -120,8 +123,8 @@ async def _serve(settings: dict[str, Any]) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(caller.run, over)
             await _obey(node, over)
-        facts = _facts(node)
-    _say({**facts, **caller.result()})
+        _say({**_facts(node), **caller.result()})
+        await _told()
 
 
 if __name__ == "__main__":
