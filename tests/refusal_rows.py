@@ -135,6 +135,6 @@ def timeouts(made: Certificates) -> Iterator[Row]:
     name, kind = "handshake timeout", "HandshakeTimeout"
     own = {"tls": made.config(), "limits": r.SOON}
     yield Row(name, DIALER, kind, "end", r.strange_listener, r.silent, own)
-    yield Row(name, LISTENER, "end", kind, r.strange_dialer, own, r.says(b""))
+    yield Row(name, LISTENER, kind, kind, r.held_back, own, {"tls": made.config()})
     name, plain = "no greeting in time", {"tls": None, "limits": r.SOON}
-    yield Row(name, LISTENER, "fault 4", kind, r.strange_dialer, plain, r.says(r.PREFACE))
+    yield Row(name, LISTENER, kind, kind, r.held_back, plain, {"tls": None})

@@ -110,6 +110,40 @@ def two_nodes(face: Face, row: Row) -> tuple[Saw, Saw]:
     return saw[0], saw[1]
 
 
+def held_back(face: Face, row: Row) -> tuple[Saw, Saw]:
+    """A node dials a node, and what it says does not arrive before the listener has given up."""
+    saw: list[Saw] = []
+
+    async def main() -> None:
+        with refused_peers() as refused, socket.create_server(("127.0.0.1", 0)) as way:
+            address = f"127.0.0.1:{way.getsockname()[1]}"
+            async with (
+                open_node(face, **{"node_id": "listener", **row.listening}) as server,
+                open_node(face, None, **{"node_id": "dialer", **row.dialling}) as client,
+            ):
+                between = threading.Thread(target=pass_last_words, args=(way, server.address))
+                between.start()
+                try:
+                    await client.connect(address, pooled=False)
+                except zt.Error as error:
+                    saw.append(Saw(error))
+                saw.append(Saw(await first(face, refused)))
+            between.join()
+
+    face.run(main)
+    return saw[0], saw[1]
+
+
+def pass_last_words(way: socket.socket, address: str) -> None:
+    """Let a dialer hear all that the listener says to it, and the listener nothing."""
+    with way.accept()[0] as dialling, dialled(address) as listening:
+        said = b""
+        while chunk := listening.recv(4096):
+            said += chunk
+        dialling.sendall(said)
+        heard(dialling)
+
+
 def strange_dialer(face: Face, row: Row) -> tuple[Saw, Saw]:
     """Another library dials a node."""
     saw: dict[str, Saw] = {}

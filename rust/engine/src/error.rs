@@ -92,6 +92,7 @@ impl Failure {
     pub(crate) fn tls(error: &tls::Error) -> Failure {
         let kind = match error.kind() {
             tls::ErrorKind::Truncated => FailureKind::ConnectionLost,
+            tls::ErrorKind::HandshakeTimeout => FailureKind::HandshakeTimeout,
             kind => FailureKind::Tls(kind.clone()),
         };
         Failure::new(kind, error.cause()).remedied(error.remedy())

@@ -139,6 +139,13 @@ impl Filter {
         }
     }
 
+    /// A listener has waited for the handshake for long enough: the dialer is told, if TLS can.
+    pub(crate) fn give_up(&mut self) {
+        if let Filter::Tls(tls) = self {
+            tls.give_up();
+        }
+    }
+
     /// The peer's FIN has come.
     pub(crate) fn handle_end(&mut self) -> Result<(), tls::Error> {
         match self {

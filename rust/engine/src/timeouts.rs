@@ -1,6 +1,7 @@
 //! What happens when a deadline passes.
 
 use ztransport_proto::Reason;
+use ztransport_proto::table::Role;
 
 use crate::batch::Batch;
 use crate::error::{Failure, FailureKind};
@@ -52,12 +53,7 @@ impl Engine {
         let link = &mut self.links[slot];
         match link.phase {
             Phase::Connecting => self.connect_timed_out(slot),
-            Phase::Handshaking => {
-                let text = "the TLS handshake did not finish in time";
-                let remedy = "look whether the peer is stuck, or does not speak TLS at all";
-                let failure = Failure::new(FailureKind::HandshakeTimeout, text);
-                self.lose_link(slot, failure.remedied(remedy));
-            }
+            Phase::Handshaking => self.handshake_timed_out(slot),
             Phase::Lingering => self.drop_link(slot),
             Phase::Open if link.retired.is_some() && !link.finished => {
                 link.failure = Some(overdue());
@@ -66,6 +62,20 @@ impl Engine {
             Phase::Open => {
                 let failure = link.failure.take().unwrap_or_else(Failure::closed);
                 self.lose_link(slot, failure);
+            }
+        }
+    }
+
+    /// A dialer has no means to tell why it goes, before the listener has answered.
+    fn handshake_timed_out(&mut self, slot: usize) {
+        let text = "the TLS handshake did not finish in time";
+        let remedy = "look whether the peer is stuck, or does not speak TLS at all";
+        let failure = Failure::new(FailureKind::HandshakeTimeout, text).remedied(remedy);
+        match self.links[slot].role {
+            Role::Dialer => self.lose_link(slot, failure),
+            Role::Acceptor => {
+                self.links[slot].filter.give_up();
+                self.refuse_link(slot, failure);
             }
         }
     }

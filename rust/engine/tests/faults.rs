@@ -10,7 +10,9 @@ use std::time::Duration;
 use pair::raw::{
     connect, dialer, dialer_bytes, drain, drive_until_closed, events, handshake, read_to_end, send,
 };
-use pair::{Seen, Side, certificates, certificates_for, connected, drive};
+use pair::{
+    Authority, Seen, Side, Standing, authority, certificates, certificates_for, connected, drive,
+};
 use ztransport_engine::{Failure, FailureKind, LinkLimits, Notice};
 use ztransport_proto::Limits;
 use ztransport_proto::event::{Body, Event};
@@ -35,15 +37,21 @@ fn failure(server: Side, client: Side) -> ([Side; 2], Failure) {
     let address = sides[0].engine.listen(node, "127.0.0.1:0").unwrap();
     let node = sides[1].node;
     sides[1].engine.connect(node, &address, true).unwrap();
+    let error = refused(&mut sides);
+    (sides, error)
+}
+
+/// How the second side's dial fails.
+fn refused(sides: &mut [Side; 2]) -> Failure {
     let mut failure = None;
-    drive(&mut sides, |sides| {
+    drive(sides, |sides| {
         failure = sides[1].notices().iter().find_map(|notice| match notice {
             Notice::ConnectFailed { error } => Some(error.clone()),
             _ => None,
         });
         failure.is_some()
     });
-    (sides, failure.unwrap())
+    failure.unwrap()
 }
 
 fn counted(sides: &mut [Side], reason: &str) {
@@ -131,7 +139,7 @@ fn a_wrong_name_and_a_missing_client_certificate_are_told_apart() {
         FailureKind::Tls(tls::ErrorKind::NameMismatch)
     );
 
-    let authority = pair::authority();
+    let authority = authority();
     let leaf = pair::leaf(&authority, &["127.0.0.1"]);
     let server = pair::material(leaf, &authority.1, tls::ClientAuth::Required);
     let trust = tls::TrustSource::Source(tls::Source::Bytes(authority.1.clone().into_bytes()));
@@ -184,6 +192,98 @@ fn t3_tls_without_a_greeting_ends_at_its_own_deadline() {
     let mut stream = connect(&address);
     let _filter = handshake(&mut sides, &mut stream, &certificates.client);
     drive_until_closed(&mut sides, "handshake_timeout", 1);
+}
+
+/// A dialer that stands still until the listener has given up, before or after it has spoken.
+fn late(server: Option<Arc<tls::Material>>, client: Option<Arc<tls::Material>>, speaks: bool) {
+    let limits = Limits {
+        hello_timeout_ms: 50,
+        ..Limits::default()
+    };
+    let links = LinkLimits {
+        handshake_timeout_ms: 50,
+        ..LinkLimits::default()
+    };
+    let (mut server, address) = listening(server, limits, links);
+    let mut client = [Side::new("client", client)];
+    let node = client[0].node;
+    client[0].engine.connect(node, &address, false).unwrap();
+    if speaks {
+        drive(&mut client, |sides| {
+            sides[0].engine.node_statistics(node).unwrap().bytes_sent > 0
+        });
+    }
+    counted(&mut server, "handshake_timeout");
+    let ([server], [client]) = (server, client);
+    let error = refused(&mut [server, client]);
+    assert_eq!(*error.kind(), FailureKind::HandshakeTimeout, "{error}");
+}
+
+#[test]
+fn t1_t3_a_dialer_that_is_late_learns_it() {
+    let certificates = certificates();
+    for speaks in [false, true] {
+        let server = certificates.server.clone();
+        late(Some(server), Some(certificates.client.clone()), speaks);
+    }
+    late(None, None, false);
+}
+
+/// Two nodes whose clocks differ: the one believes in its certificate, the other does not.
+#[test]
+fn c1_c2_a_certificate_that_is_not_valid_at_this_time_between_two_nodes() {
+    let authority = authority();
+    let (expired, early) = (
+        tls::ErrorKind::CertificateExpired,
+        tls::ErrorKind::CertificateNotYetValid,
+    );
+    for (year, kind, reason) in [
+        (2031, expired.clone(), "certificate_expired"),
+        (2019, early, "certificate_not_yet_valid"),
+    ] {
+        let shown = || dated(&authority, 2025, tls::ClientAuth::None);
+        let judge = |auth| dated(&authority, year, auth);
+        let (mut sides, error) = failure(
+            Side::new("server", Some(shown())),
+            Side::new("client", Some(judge(tls::ClientAuth::None))),
+        );
+        assert_eq!(*error.kind(), FailureKind::Tls(kind));
+        // One alert stands for both ends of the validity.
+        counted(&mut sides, "certificate_expired");
+
+        let (mut sides, error) = failure(
+            Side::new("server", Some(judge(tls::ClientAuth::Required))),
+            Side::new("client", Some(shown())),
+        );
+        assert_eq!(*error.kind(), FailureKind::Tls(expired.clone()));
+        assert!(
+            error.cause().contains("is not valid at this time"),
+            "{error}"
+        );
+        counted(&mut sides, reason);
+    }
+}
+
+/// A node in a year; its certificate is good from 2020 to 2030 or, for those who live outside of
+/// that, always.
+fn dated(authority: &Authority, year: i32, client_auth: tls::ClientAuth) -> Arc<tls::Material> {
+    let day = |year| rcgen::date_time_ymd(year, 1, 1);
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    if (2020..2030).contains(&year) {
+        (params.not_before, params.not_after) = (day(2020), day(2030));
+    }
+    let key = rcgen::KeyPair::generate().unwrap();
+    let chain = params.signed_by(&key, &authority.0).unwrap().pem();
+    let bytes = |pem: String| tls::Source::Bytes(pem.into_bytes());
+    let options = tls::Options {
+        certificate_chain: Some(bytes(chain)),
+        private_key: Some(bytes(key.serialize_pem())),
+        trust: vec![tls::TrustSource::Source(bytes(authority.1.clone()))],
+        client_auth,
+        clock: Arc::new(Standing(day(year).unix_timestamp() as u64)),
+        ..tls::Options::default()
+    };
+    tls::Material::load(&options).unwrap()
 }
 
 #[test]

@@ -171,14 +171,16 @@ impl Error {
         }
     }
 
-    /// What the peer told us before it closed.
+    /// What the peer told us before it closed; `greeted` says whether it had greeted us by then.
     #[cold]
     #[must_use]
-    pub fn from_peer(code: FaultCode, detail: String) -> Self {
+    pub fn from_peer(code: FaultCode, greeted: bool, detail: String) -> Self {
         let reason = match code {
             FaultCode::WrongCluster => Reason::WrongCluster,
             FaultCode::NotAuthorized => Reason::IdentityNotAllowed,
             FaultCode::VersionRefused => Reason::BadVersion,
+            // The only thing that an acceptor waits for.
+            FaultCode::DeadlineExceeded if !greeted => Reason::NoHello,
             _ => Reason::PeerFault,
         };
         Self {
@@ -257,7 +259,7 @@ mod tests {
 
     #[test]
     fn text_of_the_peer_cannot_break_a_line() {
-        let error = Error::from_peer(FaultCode::Protocol, "a\nb\u{202e}".to_owned());
+        let error = Error::from_peer(FaultCode::Protocol, true, "a\nb\u{202e}".to_owned());
         assert!(!error.to_string().contains(['\n', '\u{202e}']));
         assert_eq!(error.reason(), "peer_fault");
     }

@@ -153,6 +153,11 @@ impl Error {
             ErrorKind::TLSPeer => "the peer speaks TLS where plaintext is expected",
             ErrorKind::ProtocolVersionRefused => "the two sides share no TLS version",
             ErrorKind::ALPNRefused => "the two sides share no application protocol",
+            // No alert says so; the one that stands for it has the meaning (RFC 8446 section 6.1)
+            // that the peer wanted no more of the handshake, whatever it was.
+            ErrorKind::HandshakeTimeout if self.told => {
+                "the TLS handshake was given up, as when it takes too long"
+            }
             ErrorKind::HandshakeTimeout => "the TLS handshake took too long",
             ErrorKind::Truncated => "the connection ended without close_notify",
             ErrorKind::BadCertificate => "certificate is unacceptable",
@@ -257,6 +262,7 @@ impl Error {
             AlertDescription::CertificateRequired => ErrorKind::ClientCertificateRequired,
             AlertDescription::NoApplicationProtocol => ErrorKind::ALPNRefused,
             AlertDescription::ProtocolVersion => ErrorKind::ProtocolVersionRefused,
+            AlertDescription::UserCanceled => ErrorKind::HandshakeTimeout,
             other => ErrorKind::PeerAlert(u8::from(other)),
         };
         Self {
@@ -335,6 +341,7 @@ mod tests {
         assert_eq!(told(48), ErrorKind::UntrustedIssuer);
         assert_eq!(told(49), ErrorKind::IdentityNotAllowed);
         assert_eq!(told(70), ErrorKind::ProtocolVersionRefused);
+        assert_eq!(told(90), ErrorKind::HandshakeTimeout);
         assert_eq!(told(116), ErrorKind::ClientCertificateRequired);
         assert_eq!(told(120), ErrorKind::ALPNRefused);
         for other in [10, 20, 22, 40, 47, 50, 51, 71, 80, 109, 112, 255] {

@@ -214,6 +214,15 @@ impl Filter {
         }
     }
 
+    /// Ends a listener's part in a handshake that takes too long. A dialer that has not been
+    /// answered is told by an alert; one that has sees `close_notify` in place of a greeting, for
+    /// which the caller closes.
+    pub fn give_up(&mut self) {
+        if let Stage::Accepting(_) = self.stage {
+            self.failure = Some(self.refuse(Refusal::timeout()));
+        }
+    }
+
     /// Whether the handshake agreed on `zt/1`.
     pub fn is_alpn_agreed(&self) -> bool {
         match &self.stage {

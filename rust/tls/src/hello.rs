@@ -16,6 +16,7 @@ use crate::material::Material;
 const ALERT_UNEXPECTED_MESSAGE: u8 = 10;
 const ALERT_DECODE_ERROR: u8 = 50;
 const ALERT_INTERNAL_ERROR: u8 = 80;
+const ALERT_USER_CANCELED: u8 = 90;
 const ALERT_NO_APPLICATION_PROTOCOL: u8 = 120;
 
 /// Why a dialer is turned away, and the alert record that tells it.
@@ -35,6 +36,12 @@ impl Refusal {
     /// The dialer does not speak TLS.
     pub(crate) fn plaintext() -> Self {
         Self::new(ErrorKind::PlaintextPeer, ALERT_UNEXPECTED_MESSAGE)
+    }
+
+    /// The dialer takes too long. No alert says that; this one says that the handshake ends for a
+    /// reason that is no failure of the protocol (RFC 8446 section 6.1).
+    pub(crate) fn timeout() -> Self {
+        Self::new(ErrorKind::HandshakeTimeout, ALERT_USER_CANCELED)
     }
 
     fn from_rustls(error: rustls::Error, mut alert: AcceptedAlert) -> Self {

@@ -81,7 +81,7 @@ impl Connection {
         let id = frame.header.id;
         let (code, retry, text) = read_fault(frame.body())?;
         if id == 0 {
-            return Err(Error::from_peer(code, text.to_owned()));
+            return Err(Error::from_peer(code, self.greeted, text.to_owned()));
         }
         self.assembly.remove(Key::Reply(id));
         self.statistics.received.faults.add(frame.len());

@@ -128,6 +128,35 @@ fn w_57_a_dialer_may_not_believe_either() {
     assert_eq!(error.reason(), "identity_not_allowed");
 }
 
+/// W-46: whoever came too late learns that it did, and not that a protocol was broken.
+#[test]
+fn w_46_a_greeting_that_is_late_is_told_to_the_dialer() {
+    let mut pair = Pair::silent(Limits::default(), Limits::default());
+    let there = pair.dialer.write(pair.now);
+    let late = Time::ZERO.after_millis(Limits::default().hello_timeout_ms.into());
+    let mut events = Vec::new();
+    let found = pair.acceptor.connection.handle_timeout(late, &mut events);
+    assert_eq!(found.unwrap_err().reason(), "no_hello");
+    let back = pair.acceptor.write(late);
+    let error = pair.dialer.read(pair.now, &back).unwrap_err();
+    assert_eq!(
+        (error.reason(), error.code(), error.is_from_peer()),
+        ("no_hello", FaultCode::DeadlineExceeded, true)
+    );
+    assert!(!there.is_empty() && pair.dialer.write(pair.now).is_empty());
+}
+
+/// After the greeting nothing says what it was that took too long.
+#[test]
+fn w_46_a_deadline_that_is_told_later_is_the_peers_own_matter() {
+    let mut pair = Pair::new(Limits::default());
+    let error = Error::new(Reason::Silent, "nothing was heard");
+    pair.acceptor.connection.refuse(&error);
+    let back = pair.acceptor.write(pair.now);
+    let error = pair.dialer.read(pair.now, &back).unwrap_err();
+    assert_eq!(error.reason(), "peer_fault");
+}
+
 fn field(tag: u16, value: &[u8]) -> Vec<u8> {
     let length = (value.len() as u16).to_le_bytes();
     [&tag.to_le_bytes()[..], &length, value].concat()

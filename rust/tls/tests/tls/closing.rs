@@ -124,3 +124,36 @@ fn close_before_the_hello_ends_the_listener() {
     assert_eq!(pair.listener.error, None);
     assert!(pair.dialer.filter.handle_end().is_err());
 }
+
+/// The alert is in the clear, and the only one that a cancelled handshake has.
+#[test]
+fn a_listener_that_waited_too_long_says_so_before_there_are_keys() {
+    let material = Authority::new("ca").issue().material();
+    let mut pair = Pair::new(&material, &material);
+    let hello = drain(&mut pair.dialer.filter);
+    pair.listener.take(&hello[..hello.len() / 2]);
+    pair.listener.filter.give_up();
+    let told = drain(&mut pair.listener.filter);
+    assert_eq!(told, [21, 3, 3, 0, 2, 2, 90]);
+    pair.listener.take(&hello[hello.len() / 2..]);
+    pair.dialer.take(&told);
+    for end in [&pair.listener, &pair.dialer] {
+        assert_eq!(end.kind(), Some(&ErrorKind::HandshakeTimeout));
+    }
+    let error = pair.dialer.error.unwrap();
+    assert!(error.told_by_peer() && error.cause().contains("was given up"));
+}
+
+/// Behind ServerHello rustls sends no alert of our choice: an orderly end before any greeting.
+#[test]
+fn a_listener_that_waited_too_long_closes_in_order_once_there_are_keys() {
+    let material = Authority::new("ca").issue().material();
+    let mut pair = Pair::new(&material, &material);
+    pair.listener.take(&drain(&mut pair.dialer.filter));
+    pair.listener.filter.give_up();
+    pair.listener.filter.close();
+    pair.dialer.take(&drain(&mut pair.listener.filter));
+    assert_eq!(pair.dialer.error, None);
+    assert!(pair.dialer.filter.peer_has_closed() && pair.dialer.plain.is_empty());
+    assert!(pair.listener.filter.is_handshaking());
+}
