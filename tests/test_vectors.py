@@ -12,7 +12,7 @@ import trio
 import ztransport as zt
 
 VECTORS = sorted((Path(__file__).parent / "vectors").glob("*.txt"))
-STEPS = {"role", "in", "end", "time", "do", "done", "event", "error", "out", "next"}
+STEPS = {"role", "in", "claim", "end", "time", "do", "done", "event", "error", "out", "next"}
 
 
 def transcript(name: str) -> list[tuple[str, str]]:
@@ -34,7 +34,7 @@ def test_every_transcript_is_well_formed(path: Path) -> None:
     assert lines[0][0] == "role"
     assert {word for word, _ in lines} <= STEPS
     for word, rest in lines:
-        if word in ("in", "out"):
+        if word in ("in", "claim", "out"):
             assert unpack(rest)
 
 

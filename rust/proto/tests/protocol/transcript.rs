@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ztransport_proto::zeebe::Compression;
 use ztransport_proto::{
-    Body, Dialect, Door, Error, Event, FaultCode, Limits, Metadata, Payload, Retry, Role,
+    Body, Dialect, Door, Error, Event, FaultCode, Limits, Metadata, Payload, Reason, Retry, Role,
     SendError, Settings, Time,
 };
 
@@ -127,6 +127,11 @@ impl Replay {
         let mut events = Vec::new();
         let result = match words[0] {
             "in" => self.read(&unhex(&words[1..]), &mut events),
+            "claim" => self.read(&unhex(&words[1..]), &mut events).inspect(|()| {
+                let detail = "no certificate bears it out";
+                let unbelieved = Error::new(Reason::IdentityNotAllowed, detail);
+                self.connection.refuse(&unbelieved);
+            }),
             "end" => self
                 .connection
                 .handle_end(self.now, self.inbox.len(), &mut events),
@@ -314,7 +319,7 @@ impl Replay {
 }
 
 fn is_step(line: &str) -> bool {
-    ["role", "time", "in", "end", "do"].contains(&line.split(' ').next().unwrap_or(""))
+    ["role", "time", "in", "claim", "end", "do"].contains(&line.split(' ').next().unwrap_or(""))
 }
 
 /// Replays the steps of a transcript and gives back all of it as it happened.
