@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -325,6 +325,41 @@ async def test_another_cluster_is_refused_by_both(pair: Pair) -> None:
             await stranger.connect(pair.zeebe.address, protocol="zeebe")
         answer = await pair.zeebe.do("call", stranger.address, "echo", 1, 30_000)
         assert answer.startswith("error ConnectionClosed")
+
+
+async def test_a_permissive_port_takes_zeebes_with_tls_and_without(
+    tmp_path: Path, authority: certs.Authority
+) -> None:
+    """Of two Zeebes one has been given TLS already; our own nodes call beside them."""
+    files, tls = secured(authority, tmp_path)
+    settings: dict[str, Any] = {"cluster": CLUSTER, "drain_timeout": 0.0}
+    with ExitStack() as stack:
+        zeebes = []
+        for name, own in (("old", []), ("new", files)):
+            (tmp_path / name).mkdir()
+            zeebes.append(start(tmp_path / name, "none", own))
+            stack.callback(zeebes[-1].end)
+        callers: list[tuple[str, bool]] = []
+
+        def echo(message: zt.Message) -> bytes:
+            callers.append((message.peer.protocol, message.peer.tls is not None))
+            return message.payload
+
+        ours: dict[str, Any] = {"accept": "permissive", "protocols": ("zt/1", "zeebe")}
+        async with zt.open_node("127.0.0.1:0", node_id="ours", tls=tls, **ours, **settings) as node:
+            node.handle("echo", echo)
+            assert node.address is not None
+            for zeebe in zeebes:
+                answer = await zeebe.do("call", node.address, "echo", 300, 30_000)
+                assert answer == "ok 300 equal"
+            # One of them speaks plaintext; it has no node id to be named by.
+            ((left, count),) = node.statistics().plaintext_connections.items()
+            assert (left.startswith("127.0.0.1:"), count) == (True, 1)
+            for own_tls in (None, tls):
+                async with zt.open_node(None, node_id="a", tls=own_tls, **settings) as other:
+                    peer = await other.connect(node.address)
+                    assert await peer.request("echo", b"x") == b"x"
+            assert callers == [(p, t) for p in ("zeebe", "zt/1") for t in (False, True)]
 
 
 @pytest.mark.parametrize("security", ["plaintext", "tls"])
