@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import ztransport
-from tests.test_api_faces import CLUSTER, Face, every_face, open_node
+from tests.test_api_faces import CLUSTER, HANG_SECONDS, Face, every_face, open_node
 from ztransport.certs import Authority, Leaf, create_authority
 
 LOOPBACK = ["127.0.0.1", "localhost"]
@@ -67,6 +67,31 @@ def test_files_and_bytes_are_the_same(face: Face, authority: Authority, tmp_path
             node.handle("echo", lambda message: message.payload)
             peer = await node.connect(node.address)
             assert await peer.request("echo", b"x") == b"x"
+
+    face.run(main)
+
+
+@every_face
+def test_a_key_is_opened_while_others_go_on(face: Face, authority: Authority) -> None:
+    leaf, opening, opened = authority.issue(LOOPBACK), threading.Event(), threading.Event()
+
+    def key() -> bytes:
+        opening.set()
+        assert opened.wait(HANG_SECONDS), "the loop waits for the key"
+        return leaf.key_pem
+
+    tls = ztransport.TLSConfig(certificate_chain=leaf.chain_pem, private_key=key)
+
+    async def main() -> None:
+        async def open_one() -> None:
+            async with tls_node(face, tls) as node:
+                assert node.address
+
+        async with face.tasks() as tasks:
+            tasks.start(open_one)
+            while not opening.is_set():
+                await face.checkpoint()
+            opened.set()
 
     face.run(main)
 

@@ -277,6 +277,14 @@ async def _shared_loop(idle: IdleStrategy) -> AsyncIterator[Loop]:
             await asyncio.shield(loop.stop())
 
 
+async def _load(tls: TLSConfig | None) -> tuple[Rotation | None, Material | None]:
+    """Read everything in a thread: to open a key may take seconds, in which others go on."""
+    if tls is None:
+        return None, None
+    rotation = Rotation(tls)
+    return rotation, await asyncio.to_thread(rotation.load)
+
+
 @asynccontextmanager
 async def open_node(
     address: str | None,
@@ -319,7 +327,7 @@ async def open_node(
 
     Raises `ConfigurationError` for what cannot work, such as ``accept="tls"`` without ``tls``.
     """
-    rotation = None if tls is None else Rotation(tls)
+    rotation, material = await _load(tls)
     chosen = _node.settings(
         cluster=cluster,
         node_id=node_id,
@@ -335,7 +343,7 @@ async def open_node(
         zeebe_compression=zeebe_compression,
     )
     async with _shared_loop(idle) as loop:
-        node = Node(loop.engine, peer_class=Peer, stream_class=Stream, **chosen)
+        node = Node(loop.engine, peer_class=Peer, stream_class=Stream, material=material, **chosen)
         try:
             if address is not None:
                 node.address = node._listen(address)

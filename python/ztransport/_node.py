@@ -375,7 +375,6 @@ def settings(
         "advertise": advertise or "",
         "roles": _roles(roles),
         "limits": (limits or Limits()).by_name(),
-        "material": None if tls is None else tls.load(),
         "handler_budget_ms": handler_budget_ms,
         "expose_errors": expose_errors,
         "accept": accept or (tls and tls.accept),

@@ -314,6 +314,14 @@ async def _shared_loop(idle: IdleStrategy) -> AsyncIterator[Loop]:
                 await loop.stop()
 
 
+async def _load(tls: TLSConfig | None) -> tuple[Rotation | None, Material | None]:
+    """Read everything in a thread: to open a key may take seconds, in which others go on."""
+    if tls is None:
+        return None, None
+    rotation = Rotation(tls)
+    return rotation, await trio.to_thread.run_sync(rotation.load, abandon_on_cancel=True)
+
+
 @asynccontextmanager
 async def open_node(
     address: str | None,
@@ -356,7 +364,7 @@ async def open_node(
 
     Raises `ConfigurationError` for what cannot work, such as ``accept="tls"`` without ``tls``.
     """
-    rotation = None if tls is None else Rotation(tls)
+    rotation, material = await _load(tls)
     chosen = _node.settings(
         cluster=cluster,
         node_id=node_id,
@@ -372,7 +380,7 @@ async def open_node(
         zeebe_compression=zeebe_compression,
     )
     async with _shared_loop(idle) as loop:
-        node = Node(loop.engine, peer_class=Peer, stream_class=Stream, **chosen)
+        node = Node(loop.engine, peer_class=Peer, stream_class=Stream, material=material, **chosen)
         with loop.look_after(node, rotation), trio.CancelScope() as body:
             loop.bodies.add(body)
             try:
