@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
 import subprocess
@@ -415,35 +414,6 @@ def test_a_restarted_member_is_another_life(face: Face) -> None:
             async with member(face, "b", a):
                 second = await heard(a, "joined", "b")
             assert second.generation > first.generation
-
-    face.run(main)
-
-
-@every_face
-def test_of_two_members_with_one_name_one_gives_it_up(face: Face) -> None:
-    async def main() -> None:
-        lost = face.Event()
-        told: list[str] = []
-
-        async def watch(cluster: Any) -> None:
-            try:
-                async for _ in cluster.events():
-                    pass
-            except _errors.ConfigurationError as error:
-                told.append(str(error))
-                lost.set()
-
-        async with (
-            member(face, "a", settings=BRISK) as a,
-            member(face, "twin", a, settings=BRISK) as one,
-            member(face, "twin", a, settings=BRISK) as other,
-            face.tasks() as tasks,
-        ):
-            cancels = [tasks.start(functools.partial(watch, cluster)) for cluster in (one, other)]
-            await lost.wait()
-            for cancel in cancels:
-                cancel()
-        assert "another member keeps the name 'twin'" in told[0]
 
     face.run(main)
 
