@@ -56,20 +56,20 @@ impl Connection {
         token: u64,
     ) -> Result<u64, SendError> {
         self.now = now;
-        let payload = body.as_slice();
-        self.check_message(subject, payload.len(), metadata)?;
+        let length = body.as_slice().len();
+        self.check_message(subject, length, metadata)?;
         if self.output.bytes() >= REQUEST_OUTPUT_FACTOR * self.settings.limits.output_bytes_high {
             self.room.wait_for_output(Refused::Request);
             return Err(SendError::WouldBlock);
         }
         if self.asked.len() >= ZEEBE_ASKED_COUNT_MAX {
-            self.room.request_bytes = Some(payload.len());
+            self.room.request_bytes = Some(length);
             return Err(SendError::NoCredit);
         }
         self.put_address();
         let id = self.asked.insert(token, deadline, self.output.written());
-        self.statistics.sent.requests.add(payload.len());
-        wire::put_request(self.output.end(), id, payload, self.names.name(subject));
+        self.statistics.sent.requests.add(length);
+        self.output.put_request(id, body, self.names.name(subject));
         Ok(id)
     }
 
@@ -85,10 +85,10 @@ impl Connection {
     /// Answers a request of the peer.
     pub fn reply(&mut self, id: u64, body: &Body<'_>) -> Result<(), SendError> {
         let (wire, _) = self.find_served(id)?;
-        let payload = body.as_slice();
-        self.check_size(payload.len())?;
-        self.statistics.sent.replies.add(payload.len());
-        self.put_reply(id, wire, payload, status::OK);
+        let length = body.as_slice().len();
+        self.check_size(length)?;
+        self.statistics.sent.replies.add(length);
+        self.put_reply(id, wire, body, status::OK);
         Ok(())
     }
 
@@ -104,7 +104,8 @@ impl Connection {
             _ if text.is_empty() => (status::HANDLER_EXCEPTION, code.to_string()),
             _ => (status::HANDLER_EXCEPTION, format!("{code}: {text}")),
         };
-        self.put_reply(id, wire, frame::cut(&said).as_bytes(), status);
+        let body = Body::Borrowed(frame::cut(&said).as_bytes());
+        self.put_reply(id, wire, &body, status);
         Ok(())
     }
 
@@ -122,16 +123,16 @@ impl Connection {
         body: &Body<'_>,
         metadata: &[u8],
     ) -> Result<(), SendError> {
-        let payload = body.as_slice();
-        self.check_message(subject, payload.len(), metadata)?;
+        let length = body.as_slice().len();
+        self.check_message(subject, length, metadata)?;
         if self.output.bytes() >= self.settings.limits.output_bytes_high {
             self.room.wait_for_output(Refused::Subject(subject));
             return Err(SendError::WouldBlock);
         }
-        self.statistics.sent.sends.add(payload.len());
+        self.statistics.sent.sends.add(length);
         self.put_address();
         let id = self.asked.abandon();
-        wire::put_request(self.output.end(), id, payload, self.names.name(subject));
+        self.output.put_request(id, body, self.names.name(subject));
         Ok(())
     }
 
@@ -159,7 +160,8 @@ impl Connection {
         let id = self.asked.abandon();
         self.heartbeat.asked(id);
         self.heartbeat.write(self.now);
-        wire::put_request(self.output.end(), id, payload, subject);
+        self.output
+            .put_request(id, &Body::Borrowed(payload), subject);
     }
 
     pub(super) fn put_beat(&mut self) {

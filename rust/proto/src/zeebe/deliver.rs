@@ -3,9 +3,9 @@
 use super::asked::Answered;
 use super::input::{Came, WRONG_DIRECTION};
 use super::wire::{Head, Kind};
-use super::{Connection, heartbeat, wire};
+use super::{Connection, heartbeat};
 use crate::error::{Error, Reason};
-use crate::event::{Event, Payload};
+use crate::event::{Body, Event, Payload};
 use crate::fault::{FaultCode, Retry};
 use crate::limits::{SUBJECT_NAME_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::table::Role;
@@ -83,7 +83,7 @@ impl Connection {
     /// Answers without asking the application. The answer has its place in the window like others.
     fn answer_now(&mut self, head: &Head, payload: &[u8], status: u8) {
         let id = self.served.begin(head.id, 0, head.length);
-        self.put_reply(id, head.id, payload, status);
+        self.put_reply(id, head.id, &Body::Borrowed(payload), status);
     }
 
     fn answer_setup(&mut self, head: &Head, payload: &[u8]) {
@@ -182,7 +182,8 @@ impl Connection {
             (Kind::Request, Role::Acceptor) => {
                 self.statistics.dropped_unstarted += 1;
                 let id = self.served.begin(head.id, 0, 0);
-                self.put_reply(id, head.id, text.as_bytes(), status::HANDLER_EXCEPTION);
+                let body = Body::Borrowed(text.as_bytes());
+                self.put_reply(id, head.id, &body, status::HANDLER_EXCEPTION);
             }
             _ => {
                 if let Answered::Waiting(token) = self.asked.answer(head.id) {
@@ -201,9 +202,9 @@ impl Connection {
 
     /// Puts an answer to the request that the peer calls `wire` into the output.
     #[inline]
-    pub(super) fn put_reply(&mut self, id: u64, wire: u64, payload: &[u8], status: u8) {
+    pub(super) fn put_reply(&mut self, id: u64, wire: u64, body: &Body<'_>, status: u8) {
         self.put_address();
-        wire::put_reply(self.output.end(), wire, payload, status);
+        self.output.put_reply(wire, body, status);
         self.served.answer(id, self.output.written());
     }
 }

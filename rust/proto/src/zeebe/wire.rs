@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::codec::append;
 use crate::error::{Error, Reason};
 use crate::limits::{NAME_BYTES_MAX, ZEEBE_HANDSHAKE_BYTES, ZEEBE_SUBJECT_BYTES_MAX};
 
@@ -173,32 +172,20 @@ fn read_text<'a>(bytes: &'a [u8], negative: &'static str) -> Result<Option<&'a [
     Ok(rest.get(..length))
 }
 
-/// Appends a request.
+/// Appends what stands before a payload of so many bytes.
 #[inline]
-pub(super) fn put_request(out: &mut Vec<u8>, id: u64, payload: &[u8], subject: &str) {
-    put_head(out, Kind::Request, id, payload.len() + 2 + subject.len());
-    put_payload(out, payload);
-    out.extend_from_slice(&(subject.len() as u16).to_be_bytes());
-    out.extend_from_slice(subject.as_bytes());
-}
-
-/// Appends a reply.
-#[inline]
-pub(super) fn put_reply(out: &mut Vec<u8>, id: u64, payload: &[u8], status: u8) {
-    put_head(out, Kind::Reply, id, payload.len() + 1);
-    put_payload(out, payload);
-    out.push(status);
-}
-
-fn put_head(out: &mut Vec<u8>, kind: Kind, id: u64, room: usize) {
-    out.reserve(1 + VARLONG_BYTES_MAX + VARINT_BYTES_MAX + room);
+pub(super) fn put_head(out: &mut Vec<u8>, kind: Kind, id: u64, length: usize) {
+    out.reserve(1 + VARLONG_BYTES_MAX + VARINT_BYTES_MAX);
     out.push(kind as u8);
     put_number(out, id);
+    put_number(out, length as u64);
 }
 
-fn put_payload(out: &mut Vec<u8>, payload: &[u8]) {
-    put_number(out, payload.len() as u64);
-    append(out, payload);
+/// Appends the subject, which stands behind a request's payload.
+#[inline]
+pub(super) fn put_subject(out: &mut Vec<u8>, subject: &str) {
+    out.extend_from_slice(&(subject.len() as u16).to_be_bytes());
+    out.extend_from_slice(subject.as_bytes());
 }
 
 /// Reads the address a peer declares, as `host:port`, and how many bytes it has; `None` when it is
