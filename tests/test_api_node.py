@@ -358,9 +358,10 @@ def test_a_loop_can_be_used_again_after_its_last_node(face: Face) -> None:
 
 
 @every_face
-def test_the_spinning_idle_strategy(face: Face) -> None:
+@pytest.mark.parametrize("idle", ["adaptive", "sleep", "spin"])
+def test_calls_one_by_one_under_every_idle_strategy(face: Face, idle: str) -> None:
     async def main() -> None:
-        async with open_node(face, idle="spin") as node:
+        async with open_node(face, idle=idle) as node:
             node.handle("echo", lambda message: message.payload)
             peer = await node.connect(node.address)
             for number in range(200):

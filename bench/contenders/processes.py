@@ -39,7 +39,7 @@ class Stage:
         self._directory = tempfile.TemporaryDirectory(prefix="ztransport-contenders-")
         self._path = Path(self._directory.name)
         self._secured = _issue(self._path)
-        self._servers: dict[tuple[str, str, bool], tuple[Role, int]] = {}
+        self._servers: dict[tuple[str, str, str], tuple[Role, int]] = {}
         self._drivers: dict[str, Role] = {}
 
     def __enter__(self) -> Self:
@@ -70,10 +70,10 @@ class Stage:
 
     def _config(self, cell: Cell) -> Config:
         base = self._secured if cell.security == "tls" else Config()
-        return replace(base, spin=cell.placement == SPIN)
+        return replace(base, idle="spin" if cell.placement == SPIN else "sleep")
 
     def _server(self, cell: Cell, config: Config) -> tuple[Role, int]:
-        key = (cell.contender, cell.security, config.spin)
+        key = (cell.contender, cell.security, config.idle)
         if key not in self._servers:
             self._servers[key] = self._start_server(cell, config)
         return self._servers[key]

@@ -69,8 +69,10 @@ ALL_WORKS = WORKS | LINE_WORKS
 # Further works of the comparison with a real Zeebe (bench/zeebe).
 CALLS_64K = "calls16x64k"
 CALLS_1M = "calls4x1m"
+PING_SLEEP = "ping-sleep"
 PING_SPIN = "ping-spin"
 EVERY_WORK = ALL_WORKS | {
+    PING_SLEEP: Work(128, callers=1),
     PING_SPIN: Work(128, callers=1),
     CALLS_64K: Work(65_536, callers=16),
     CALLS_1M: Work(1_048_576, callers=4),
@@ -86,7 +88,8 @@ class Config:
     chain_path: str | None = None
     key_path: str | None = None
     trust_path: str | None = None
-    spin: bool = False
+    idle: str = "sleep"
+    """What ztransport's loops do while nothing is ready; those of others sleep."""
     work: str = PING
     seconds: float = 1.0
     server_pid: int = 0

@@ -89,10 +89,9 @@ def _open(face: Face, config: Config, address: str | None, node_id: str) -> Any:
         tls = zt.TLSConfig(
             certificate_chain_path=own[0], private_key_path=own[1], trust=(config.trust_path,)
         )
-    idle = "spin" if config.spin else "sleep"
     protocols = tuple(dict.fromkeys(("zt/1", config.protocol)))
     return face.module.open_node(
-        address, cluster=CLUSTER, node_id=node_id, tls=tls, idle=idle, protocols=protocols
+        address, cluster=CLUSTER, node_id=node_id, tls=tls, idle=config.idle, protocols=protocols
     )
 
 

@@ -54,7 +54,7 @@ class RustToRust:
 
 
 def _spin(config: Config) -> list[str]:
-    return ["--spin"] if config.spin else []
+    return ["--spin"] if config.idle == "spin" else []
 
 
 CONTENDER = RustToRust()

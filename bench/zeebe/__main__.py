@@ -13,18 +13,18 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.contenders.protocol import PING_SPIN, Config, Sample, write_trust
+from bench.contenders.protocol import Config, Sample, write_trust
 from bench.zeebe import table
 from bench.zeebe.pairs import WARM_UP_OF_ZEEBE_S, OwnPair, Pair, RealPair, java, works_of
-from bench.zeebe.plan import OWN, REAL, SECURITIES, TLS, Cell, cells
+from bench.zeebe.plan import IDLE, IDLE_OF, OWN, REAL, SECURITIES, TLS, Cell, cells
 from ztransport import certs
 from ztransport.bench import record
 from ztransport.bench.processes import BenchError, scratch_folder
 
 PAGE = Path("docs/BESIDE_ZEEBE.md")
 Samples = dict[Cell, list[Sample]]
-Key = tuple[str, str, bool]
-"""Contender, security, and whether its nodes spin."""
+Key = tuple[str, str, str]
+"""Contender, security, and what its nodes do while nothing is ready."""
 Pairs = dict[Key, Pair]
 
 
@@ -68,6 +68,7 @@ def _measure(options: argparse.Namespace, seed: int) -> record.Record:
         "zeebe": _zeebe_version(),
         "java": _java_version(),
         "warmed_s": WARM_UP_OF_ZEEBE_S,
+        "idle": IDLE,
         "negotiated": _negotiated(samples),
         "cells": [
             {**asdict(cell), "samples": [asdict(sample) for sample in found]}
@@ -77,7 +78,8 @@ def _measure(options: argparse.Namespace, seed: int) -> record.Record:
 
 
 def _key(cell: Cell) -> Key:
-    return cell.contender, cell.security, cell.work == PING_SPIN and cell.contender != REAL
+    idle = IDLE if cell.contender == REAL else IDLE_OF.get(cell.work, IDLE)
+    return cell.contender, cell.security, idle
 
 
 def _open(scratch: Path, stack: ExitStack, wanted: set[Key]) -> Pairs:
@@ -86,16 +88,16 @@ def _open(scratch: Path, stack: ExitStack, wanted: set[Key]) -> Pairs:
     leaf = authority.issue(["127.0.0.1", "localhost"])
     secured = write_trust(scratch, leaf.chain_pem, leaf.key_pem, authority.certificate_pem)
     pairs: Pairs = {}
-    for contender, security, spin in sorted(wanted):
+    for contender, security, idle in sorted(wanted):
         config = secured if security == TLS else Config()
         _progress(f"starting {contender}, {security}")
         pair: Pair
         if contender == REAL:
             pair = stack.enter_context(closing(_real(scratch, security, config)))
         else:
-            own = OwnPair(scratch, OWN[contender], config, spin=spin)
+            own = OwnPair(scratch, OWN[contender], config, idle=idle)
             pair = stack.enter_context(closing(own))
-        pairs[contender, security, spin] = pair
+        pairs[contender, security, idle] = pair
     return pairs
 
 

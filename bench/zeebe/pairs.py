@@ -104,8 +104,8 @@ class RealPair:
 class OwnPair:
     """Two Python processes on a face of ztransport, with Python handlers."""
 
-    def __init__(self, scratch: Path, own: Own, config: Config, *, spin: bool = False) -> None:
-        self._config = replace(config, protocol=own.protocol, spin=spin)
+    def __init__(self, scratch: Path, own: Own, config: Config, *, idle: str) -> None:
+        self._config = replace(config, protocol=own.protocol, idle=idle)
         serve = _role("serve", own, self._config, scratch, SERVER_CORE)
         self._server, self._port = serve, port_of(serve.answer()["address"])
         self._client = _role("drive", own, Config(), scratch, CLIENT_CORE)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.contenders.protocol import CALLS, CALLS_1M, CALLS_64K, CONNECT, PING, PING_SPIN
+from bench.contenders.protocol import (
+    CALLS,
+    CALLS_1M,
+    CALLS_64K,
+    CONNECT,
+    PING,
+    PING_SLEEP,
+    PING_SPIN,
+)
 
 REAL = "zeebe"
 PLAIN, TLS = "plain", "tls"
@@ -33,12 +41,16 @@ OWN = {
 }
 WORKS = {
     PING: "128 B × 1",
+    PING_SLEEP: '128 B × 1, `idle="sleep"`',
     PING_SPIN: '128 B × 1, `idle="spin"`',
     CALLS: "128 B × 64",
     CALLS_64K: "64 KiB × 16",
     CALLS_1M: "1 MiB × 4",
     CONNECT: "128 B, new connection per call",
 }
+IDLE = "adaptive"
+"""What ztransport's loops do by default, and in all rows that do not say otherwise."""
+IDLE_OF = {PING_SLEEP: "sleep", PING_SPIN: "spin"}
 SECURITIES = {TLS: "TLS 1.3", PLAIN: "plaintext"}
 
 
@@ -54,7 +66,8 @@ class Cell:
 def cells() -> list[Cell]:
     """Every cell of a round; without TLS a new connection is of no interest.
 
-    A real Zeebe has no choice of how to be idle, so its cell of the spinning row is a ping again.
+    A real Zeebe has no choice of how to be idle, so its cells of the rows that ask for one are a
+    ping again.
     """
     return [
         Cell(contender, work, security)

@@ -18,8 +18,17 @@ Calls per second, and p50 / p99 in µs: medians over the rounds; ÷ is the media
 ratios to the real Zeebe. Closed loops, a reply as long as its request. Real Zeebe answers on the
 thread that reads and calls again from the thread that brings the answer; ztransport's handlers and
 callers are Python. With `idle="spin"` ztransport looks for work for up to 150 µs before it sleeps;
-Zeebe has no such choice. A new connection of ztransport agrees on its key by X25519MLKEM768, one
+Zeebe has no such choice. {idle}\
+A new connection of ztransport agrees on its key by X25519MLKEM768, one
 of Zeebe's by X25519."""
+
+IDLE_NOTES = {
+    "sleep": "",
+    "adaptive": """\
+Rows that do not say otherwise have the default, `idle="adaptive"`: up
+to 100 µs, and only while single messages go back and forth fast. """,
+}
+"""By what the rows had that do not say otherwise; the first records sleep."""
 
 
 def tables(record: Record) -> str:
@@ -28,7 +37,8 @@ def tables(record: Record) -> str:
         Cell(found["contender"], found["work"], found["security"]): found["samples"]
         for found in record["cells"]
     }
-    parts = [_measured_as(record), NOTE]
+    idle = IDLE_NOTES[record.get("idle", "sleep")]
+    parts = [_measured_as(record), NOTE.replace("{idle}", idle)]
     parts += [_figures(samples, security) for security in SECURITIES]
     parts += ["How many times a real Zeebe's calls per second, and its p99:"]
     parts += [_ratios(samples, security) for security in SECURITIES]

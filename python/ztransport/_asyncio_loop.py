@@ -19,7 +19,7 @@ from ztransport.config import (
     DRAIN_TIMEOUT_SECONDS,
     HANDLER_BUDGET_MILLISECONDS,
     REQUEST_TIMEOUT_SECONDS,
-    SPIN_MICROSECONDS,
+    SPINS,
     IdleStrategy,
     Limits,
 )
@@ -157,7 +157,7 @@ class Loop:
             refused=log.refused,
         )
         self.idle = idle
-        self.engine = Engine(host, SPIN_MICROSECONDS if idle == "spin" else 0)
+        self.engine = Engine(host, SPINS[idle])
         self.users = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop.add_reader(self.engine.fileno(), self._turn)
@@ -194,12 +194,13 @@ class Loop:
             return
         if self.engine.turn():
             self._loop.call_soon(self._turn)
-        elif self.idle == "spin":
+        elif self.idle != "sleep" and self.engine.may_spin():
             self._loop.call_soon(self._spin)
 
     def _spin(self) -> None:
         """Callers that the turn has resumed have run now: look for what comes back."""
-        if self.users == 0:
+        # Where the loop tells what else is ready, it is not kept waiting.
+        if self.users == 0 or getattr(self._loop, "_ready", None):
             return
         self.engine.flush()
         if self.engine.spin():
@@ -295,7 +296,7 @@ async def open_node(
     roles: Sequence[str] = (),
     advertise: str | None = None,
     limits: Limits | None = None,
-    idle: IdleStrategy = "sleep",
+    idle: IdleStrategy = "adaptive",
     handler_budget_ms: int = HANDLER_BUDGET_MILLISECONDS,
     expose_errors: bool = False,
     drain_timeout: float = DRAIN_TIMEOUT_SECONDS,
@@ -310,8 +311,8 @@ async def open_node(
     only dials. ``tls`` must be given; ``None`` means plaintext. ``roles`` is what the node is for;
     peers see it and may ask that its certificate bears it out. ``advertise`` is the address told
     to others, by default the one that was bound. ``idle="spin"`` looks for work for up to 150 µs
-    before blocking, which is faster and burns a core. Callers learn what a handler raised only
-    with ``expose_errors``.
+    before blocking, which burns a core; ``"adaptive"`` only while single messages go back and forth
+    so fast that sleep costs more. Callers learn what handlers raised only with ``expose_errors``.
 
     ``accept`` and ``dial`` say which connections use TLS, by default as ``tls`` says: all, if it is
     given. With ``accept="permissive"`` a listener takes TLS and plaintext on one port, for the time

@@ -11,7 +11,6 @@ from trio.lowlevel import (
     Abort,
     RunVar,
     checkpoint,
-    current_statistics,
     current_task,
     reschedule,
     spawn_system_task,
@@ -23,12 +22,13 @@ from ztransport import _node, _stream
 from ztransport._errors import ConfigurationError, DeadlineExceeded
 from ztransport._rotation import Rotation
 from ztransport._trio_background import Background
+from ztransport._trio_spin import spinning
 from ztransport._ztransport import Engine, Host, Waiter
 from ztransport.config import (
     DRAIN_TIMEOUT_SECONDS,
     HANDLER_BUDGET_MILLISECONDS,
     REQUEST_TIMEOUT_SECONDS,
-    SPIN_MICROSECONDS,
+    SPINS,
     IdleStrategy,
     Limits,
 )
@@ -170,7 +170,7 @@ class Loop:
             refused=log.refused,
         )
         self.idle = idle
-        self.engine = Engine(host, SPIN_MICROSECONDS if idle == "spin" else 0)
+        self.engine = Engine(host, SPINS[idle])
         self.users = 0
         self.bodies: set[trio.CancelScope] = set()
         self.failure: BaseException | None = None
@@ -207,12 +207,16 @@ class Loop:
 
     async def _serve(self) -> None:
         try:
-            async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self._guard, self._flush)
-                self._nursery.start_soon(self._guard, self._pump)
-                self._started.set()
+            with spinning(self.engine, self.idle):
+                await self._run()
         finally:
             self._stopped.set()
+
+    async def _run(self) -> None:
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._guard, self._flush)
+            self._nursery.start_soon(self._guard, self._pump)
+            self._started.set()
 
     async def _guard(self, serve: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """What escapes a task of ours ends the blocks of all nodes and is raised there."""
@@ -230,17 +234,8 @@ class Loop:
         while True:
             if turn():
                 await checkpoint()
-            elif self.idle == "sleep" or not await self._spin():
+            else:
                 await wait_readable(descriptor)
-
-    async def _spin(self) -> bool:
-        """Look for work while no other task has any."""
-        # Trio draws the order within a pass: after two, all that the turn resumed has run.
-        await checkpoint()
-        await checkpoint()
-        self.engine.flush()
-        # The flusher may be awake, with nothing left to do.
-        return current_statistics().tasks_runnable <= 1 and self.engine.spin()
 
     async def _flush(self) -> None:
         engine = self.engine
@@ -332,7 +327,7 @@ async def open_node(
     roles: Sequence[str] = (),
     advertise: str | None = None,
     limits: Limits | None = None,
-    idle: IdleStrategy = "sleep",
+    idle: IdleStrategy = "adaptive",
     handler_budget_ms: int = HANDLER_BUDGET_MILLISECONDS,
     expose_errors: bool = False,
     drain_timeout: float = DRAIN_TIMEOUT_SECONDS,
@@ -347,8 +342,8 @@ async def open_node(
     only dials. ``tls`` must be given; ``None`` means plaintext. ``roles`` is what the node is for;
     peers see it and may ask that its certificate bears it out. ``advertise`` is the address told
     to others, by default the one that was bound. ``idle="spin"`` looks for work for up to 150 µs
-    before blocking, which is faster and burns a core. Callers learn what a handler raised only
-    with ``expose_errors``.
+    before blocking, which burns a core; ``"adaptive"`` only while single messages go back and forth
+    so fast that sleep costs more. Callers learn what handlers raised only with ``expose_errors``.
 
     ``accept`` and ``dial`` say which connections use TLS, by default as ``tls`` says: all, if it is
     given. With ``accept="permissive"`` a listener takes TLS and plaintext on one port, for the time

@@ -167,7 +167,7 @@ class Host:
 class Engine:
     """The engine of one loop. It belongs to the thread and the process it was made in."""
 
-    def __new__(cls, host: Host, spin_us: int) -> Self: ...
+    def __new__(cls, host: Host, spin_us: int | None) -> Self: ...
     def fileno(self) -> int:
         """Return the descriptor that is readable whenever `turn` has work."""
     def turn(self) -> bool:
@@ -176,7 +176,9 @@ class Engine:
         """Write what calls outside of a turn have queued."""
     def park_flusher(self) -> Waiter:
         """Park the task that flushes until there is something to flush."""
-    def spin(self) -> bool:
+    def may_spin(self) -> bool:
+        """Return whether a spin makes sense now."""
+    def spin(self, seconds_max: float = ...) -> bool:
         """Return whether work came during a bounded spin, with the interpreter released."""
     @staticmethod
     def forked() -> None:

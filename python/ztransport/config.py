@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-IdleStrategy = Literal["sleep", "spin"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+IdleStrategy = Literal["adaptive", "sleep", "spin"]
+"""What a loop with nothing to do does: ``"sleep"`` blocks in the kernel, ``"spin"`` looks for work
+for `SPIN_MICROSECONDS` before. ``"adaptive"`` does so for at most 100 µs, and only in a rally:
+while single messages go back and forth so fast that sleeping would cost more processor time."""
 
 Protocol = Literal["zt/1", "zeebe"]
 """What a connection speaks: the native protocol, or Zeebe's cluster messaging."""
@@ -22,6 +28,13 @@ ZeebeCompression = Literal["none", "gzip", "snappy"]
 
 SPIN_MICROSECONDS: Final = 150
 """How long an engine with the idle strategy ``"spin"`` looks for work before it blocks."""
+
+SPINS: Final[Mapping[IdleStrategy, int | None]] = {
+    "adaptive": None,
+    "sleep": 0,
+    "spin": SPIN_MICROSECONDS,
+}
+"""Microseconds by idle strategy, as the engine takes them."""
 
 REQUEST_TIMEOUT_SECONDS: Final = 5.0
 """How long a request waits for its answer unless told otherwise."""

@@ -18,6 +18,7 @@ pub mod error;
 mod filter;
 mod forward;
 mod gossip;
+mod idle;
 mod input;
 pub mod keys;
 pub mod limits;
@@ -43,10 +44,11 @@ pub use cluster::MemberNews;
 pub use error::{Failure, FailureKind, Refusal};
 pub use forward::Forward;
 pub use gossip::{End, GOSSIP_SUBJECT, MemberStatus, MembershipSettings, Seen};
+pub use idle::{IdleStrategy, spin};
 pub use keys::{CallId, NodeKey, PeerKey};
 pub use limits::LinkLimits;
 pub use node::{
     Accept, Dialling, NodeSettings, NodeStatistics, PeerInfo, PeerStatistics, ZeebeSettings,
 };
 pub use pool::Protocol;
-pub use state::{Engine, EngineSettings, IdleStrategy, spin};
+pub use state::{Engine, EngineSettings};

@@ -37,6 +37,24 @@ pub const LISTEN_BACKLOG: i32 = 1_024;
 pub const SPIN_TRAFFIC_NANOS_MAX: u64 = 1_000_000;
 /// Longest spin that may be asked for.
 pub const SPIN_MICROS_MAX: u32 = 150;
+/// Longest spin in a rally, in which single messages go back and forth. It has to reach over the
+/// other side's sleep, so that both sides can begin.
+pub const RALLY_SPIN_NANOS_MAX: u64 = 100_000;
+/// What a spin in a rally may last for long: about the processor time that falling asleep and
+/// waking cost, cold caches included.
+pub const RALLY_QUICK_NANOS_MAX: u64 = 40_000;
+/// Longest pause between two messages of a rally whose sides sleep.
+pub const RALLY_GAP_NANOS_MAX: u64 = 250_000;
+/// Turns of one message each that make a rally.
+pub const RALLY_TURNS_MIN: u32 = 16;
+/// Turns that the first failed spin costs: the turn it failed in, and no other.
+pub const RALLY_REST_TURNS_MIN: u32 = 1;
+/// Turns without a spin after a failed one at most: they double with each failure.
+pub const RALLY_REST_TURNS_MAX: u32 = 256;
+/// Half of it are late finds in a row that count as a failure.
+pub const RALLY_PATIENCE_MAX: u32 = 8;
+/// Early finds after which the next failure counts as the first.
+pub const RALLY_QUICK_TURNS: u32 = 64;
 /// Entries of settled links kept in the order of arrival before they are swept out.
 pub const UNPROVEN_STALE_MAX: usize = 64;
 /// The last part of a connection's greatest age, in percent: it is replaced at a random moment
@@ -106,4 +124,7 @@ const _: () = {
     assert!(OUTPUT_BYTES_MID_TURN <= SEAL_AHEAD_BYTES_MAX);
     assert!(HANDSHAKES_PER_BUSY_TURN <= HANDSHAKES_PER_IDLE_TURN);
     assert!(CONNECTION_AGE_SPREAD_PERCENT < 100);
+    assert!(RALLY_QUICK_NANOS_MAX <= RALLY_SPIN_NANOS_MAX);
+    assert!(RALLY_SPIN_NANOS_MAX <= RALLY_GAP_NANOS_MAX);
+    assert!(RALLY_REST_TURNS_MIN <= RALLY_REST_TURNS_MAX);
 };

@@ -1,7 +1,8 @@
 //! The engine's whole state. What it does with it stands in the modules below this one.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use slab::Slab;
 use ztransport_proto::time::Time;
@@ -9,26 +10,14 @@ use ztransport_proto::time::Time;
 use crate::batch::Notice;
 use crate::error::{Failure, Refusal};
 use crate::gossip::Membership;
+use crate::idle::{Idle, IdleStrategy};
 use crate::keys::{NodeKey, PeerKey};
-use crate::limits::{PEERS_MAX, SPIN_MICROS_MAX, SPIN_TRAFFIC_NANOS_MAX};
+use crate::limits::PEERS_MAX;
 use crate::link::Link;
 use crate::node::{Listener, Node};
 use crate::poller::{Poller, Ready, Source};
 use crate::pool::Peer;
 use crate::timer::{Owner, Timer};
-
-/// What the engine does while nothing is ready.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum IdleStrategy {
-    /// Let the host loop block in the kernel.
-    #[default]
-    Sleep,
-    /// After recent traffic, look again and again for a bounded time before blocking.
-    Spin {
-        /// The bound in microseconds, at most 150.
-        max_us: u32,
-    },
-}
 
 /// Settings of an engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,7 +95,7 @@ pub struct Engine {
     pub(crate) last_traffic: Time,
     /// Ciphertext as read: one buffer for all connections.
     pub(crate) cipher: Vec<u8>,
-    pub(crate) idle: IdleStrategy,
+    pub(crate) idle: Idle,
     random_state: u64,
 }
 
@@ -127,7 +116,7 @@ impl Engine {
     /// # Errors
     /// `Os` if the system refuses a descriptor, `Configuration` if the spin is out of range.
     pub fn new(settings: EngineSettings) -> Result<Engine, Failure> {
-        check_idle(settings.idle)?;
+        settings.idle.check()?;
         let poller = Poller::new().map_err(|error| Failure::os("no poller", &error))?;
         let timer = Timer::new().map_err(|error| Failure::os("no timer", &error))?;
         poller
@@ -158,9 +147,15 @@ impl Engine {
             now,
             last_traffic: now,
             cipher: Vec::new(),
-            idle: settings.idle,
+            idle: Idle::new(settings.idle),
             random_state: seed(),
         })
+    }
+
+    /// The same descriptor, for whoever waits for it without the engine at hand.
+    #[must_use]
+    pub fn descriptor(&self) -> Arc<OwnedFd> {
+        self.poller.descriptor()
     }
 
     /// The descriptor that is readable whenever [`poll`](Engine::poll) has work.
@@ -178,11 +173,14 @@ impl Engine {
     /// The bound of an idle spin that makes sense now; none if the host loop should block.
     #[must_use]
     pub fn spin_nanos(&self) -> Option<u64> {
-        let IdleStrategy::Spin { max_us } = self.idle else {
-            return None;
-        };
         let quiet = self.timer.now().saturating_since(self.last_traffic);
-        (quiet < SPIN_TRAFFIC_NANOS_MAX).then_some(u64::from(max_us) * 1_000)
+        self.idle.spin_nanos(quiet)
+    }
+
+    /// Tells what became of such a spin: how long it lasted, and whether work came.
+    pub fn note_spin(&mut self, nanos: u64, found: bool) {
+        let draw = self.random_below(u64::MAX);
+        self.idle.note_spin(nanos, found, draw);
     }
 
     pub(crate) fn next_serial(&mut self) -> u32 {
@@ -280,33 +278,6 @@ const _: fn() = || {
     fn is_send<T: Send>() {}
     is_send::<Engine>();
 };
-
-fn check_idle(idle: IdleStrategy) -> Result<(), Failure> {
-    match idle {
-        IdleStrategy::Spin { max_us } if max_us == 0 || max_us > SPIN_MICROS_MAX => {
-            Err(Failure::new(
-                crate::error::FailureKind::Configuration,
-                format!("an idle spin lasts 1 to {SPIN_MICROS_MAX} microseconds, not {max_us}"),
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Spins until `descriptor` has work or the bound has passed; returns whether it has work.
-///
-/// Takes no engine, so that a binding can release its interpreter meanwhile.
-#[must_use]
-pub fn spin(descriptor: BorrowedFd<'_>, bound_nanos: u64) -> bool {
-    let started = std::time::Instant::now();
-    while started.elapsed().as_nanos() < u128::from(bound_nanos) {
-        if Poller::probe(descriptor) {
-            return true;
-        }
-        std::hint::spin_loop();
-    }
-    false
-}
 
 fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};

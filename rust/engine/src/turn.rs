@@ -65,6 +65,10 @@ impl Engine {
             node.counters.turn_nanos_max = node.counters.turn_nanos_max.max(length);
         }
         self.turn.active = false;
+        let Turn {
+            messages, started, ..
+        } = self.turn;
+        self.idle.note_turn(messages, started, self.now);
         self.beat();
         if !self.notices.is_empty() {
             self.wake();

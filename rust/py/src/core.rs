@@ -1,9 +1,9 @@
 //! The engine of one host loop, and the tables the binding keeps beside it.
 
 use std::collections::HashMap;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Instant;
 
 use pyo3::prelude::*;
@@ -46,19 +46,20 @@ pub(crate) struct Engine {
     host: Py<Host>,
     thread: usize,
     forks: u32,
-    descriptor: RawFd,
+    descriptor: Arc<OwnedFd>,
     /// Grows whenever a handler or a subscription comes or goes.
     pub(crate) generation: AtomicU64,
 }
 
 #[pymethods]
 impl Engine {
-    /// `spin_us` bounds an idle spin; 0 sleeps at once.
+    /// `spin_us` bounds every idle spin; 0 sleeps at once, and none spins only in a rally.
     #[new]
-    fn new(py: Python<'_>, host: Py<Host>, spin_us: u32) -> PyResult<Engine> {
+    fn new(py: Python<'_>, host: Py<Host>, spin_us: Option<u32>) -> PyResult<Engine> {
         let idle = match spin_us {
-            0 => IdleStrategy::Sleep,
-            max_us => IdleStrategy::Spin { max_us },
+            None => IdleStrategy::Adaptive,
+            Some(0) => IdleStrategy::Sleep,
+            Some(max_us) => IdleStrategy::Spin { max_us },
         };
         let made = engine::Engine::new(EngineSettings { idle });
         let made = made.map_err(|failure| errors::failure(py, &failure, None))?;
@@ -67,7 +68,7 @@ impl Engine {
 
     /// The descriptor that is readable whenever `turn` has work.
     fn fileno(&self) -> RawFd {
-        self.descriptor
+        self.descriptor.as_raw_fd()
     }
 
     /// Does everything that is ready. `True`: let others run, then call again without waiting.
@@ -90,9 +91,30 @@ impl Engine {
         Ok(waiter)
     }
 
-    /// Whether work came during a bounded spin; at once `False` unless spinning makes sense now.
-    fn spin(&self, py: Python<'_>) -> PyResult<bool> {
-        dispatch::spin(py, self)
+    /// Whether a spin makes sense now.
+    fn may_spin(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.lock(py)?.engine.spin_nanos().is_some())
+    }
+
+    /// Whether work came during a bounded spin of at most `seconds_max`; at once `False` unless
+    /// spinning makes sense now.
+    #[pyo3(signature = (seconds_max = f64::INFINITY))]
+    fn spin(&self, py: Python<'_>, seconds_max: f64) -> PyResult<bool> {
+        // After a fork there is nothing to look for, and nobody to tell.
+        let Ok(core) = self.lock(py) else {
+            return Ok(false);
+        };
+        let Some(bound_ns) = core.engine.spin_nanos() else {
+            return Ok(false);
+        };
+        drop(core);
+        let bound_ns = (seconds_max * 1e9).min(bound_ns as f64) as u64;
+        let began = Instant::now();
+        let descriptor = self.descriptor.as_fd();
+        let found = py.detach(|| engine::spin(descriptor, bound_ns));
+        let took_ns = began.elapsed().as_nanos() as u64;
+        self.lock(py)?.engine.note_spin(took_ns, found);
+        Ok(found)
     }
 
     /// The child of a fork counts it, so that engines from before it refuse to work there.
@@ -119,7 +141,7 @@ impl Engine {
 
 impl Engine {
     fn around(made: engine::Engine, host: Py<Host>) -> Engine {
-        let descriptor = made.as_fd().as_raw_fd();
+        let descriptor = made.descriptor();
         let read_at = (made.now(), Instant::now());
         let core = Core {
             engine: made,

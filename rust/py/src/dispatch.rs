@@ -44,18 +44,6 @@ pub(crate) fn turn(engine: &Bound<'_, Engine>) -> PyResult<bool> {
     turn.fatal.map_or(more, Err)
 }
 
-/// Spins with the interpreter released until there is work, for as long as that makes sense.
-pub(crate) fn spin(py: Python<'_>, engine: &Engine) -> PyResult<bool> {
-    let core = engine.lock(py)?;
-    let Some(bound_ns) = core.engine.spin_nanos() else {
-        return Ok(false);
-    };
-    let descriptor = core.engine.as_fd().try_clone_to_owned();
-    drop(core);
-    let descriptor = descriptor.map_err(PyErr::from)?;
-    Ok(py.detach(|| ztransport_engine::spin(std::os::fd::AsFd::as_fd(&descriptor), bound_ns)))
-}
-
 /// What one turn keeps between two messages.
 pub(crate) struct Turn<'a, 'py> {
     pub(crate) engine: &'a Bound<'py, Engine>,
