@@ -11,6 +11,8 @@ KILLS = {100: 200, 1_000: 40, 10_000: 20}
 # Of the grid of starved members: seeds of each cell, at most so many in one call.
 STARVED_RUNS, STARVED_RUNS_AT_ONCE = 200, 50
 PLAIN_RUNS = 50
+# A partition costs the square of its members: ten thousand take 17 GiB and more than half an hour.
+PARTITION_LARGE = 4_000
 SUSPICIONS = {1: (10_000, 600), 3: (10_000, 200), 5: (1_000, 1_000), 10: (1_000, 300)}
 
 
@@ -41,6 +43,7 @@ def _faults() -> Iterator[list[str]]:
     yield _cell("joins", nodes=17, loss=10, runs=100, seconds=60)
     yield _cell("wave", nodes=100, loss=1, runs=100, seconds=20)
     yield _cell("partition", nodes=1_000, runs=3, seconds=120)
+    yield _cell("partition", nodes=PARTITION_LARGE, runs=1, seconds=60)
     for arm in ("one-way", "flip-flop", "lossy"):
         yield _cell("rapid", arm=arm, nodes=1_000, runs=3, seconds=120)
     yield _cell("storm", nodes=10, runs=200, seconds=60)

@@ -204,6 +204,7 @@ CODEC_BARS = {
     "drop_replay": None,
     "drop_forged_member": 3_000,
     "drop_forged_stranger": 3_000,
+    "refuse_invented": None,
 }
 
 
@@ -217,6 +218,8 @@ def _codec(found: record.Record) -> Iterator[Row]:
             shown = f"p50 {nanos['p50']:.0f}, p99 {nanos['p99']:.0f} ns"
             ok = nanos["p50"] <= bar if bar else None
             yield Row(name.replace("_", " "), at, f"≤ {bar:,} ns" if bar else "", shown, ok)
+        ms = results["ms_to_refuse_20000_members"]
+        yield Row("refuse 20,000 invented members", at, "≤ 5 ms", f"{ms:.2f} ms", ms <= 5)
         replies = results["replies_to_dropped"]
         yield Row("replies to what was dropped", at, "0", str(replies), replies == 0)
         each = ", ".join(f"{name} {nanos:.1f}" for name, nanos in results["ns_per_rumour"].items())

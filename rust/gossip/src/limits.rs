@@ -40,6 +40,10 @@ pub const RELAYS_MAX: usize = 256;
 pub const SEEDS_MAX: usize = 64;
 /// Greetings whose answer is awaited at most.
 pub const GREETINGS_MAX: usize = 64;
+/// So many times as fast as others do rounds of gossip in haste follow each other.
+pub const HASTE_FACTOR: u64 = 10;
+/// Rumours repeated at once, above which none of them is in haste.
+pub const HASTY_RUMOURS_MAX: usize = 512;
 /// Ids of lives that have ended and are never taken again, at most; the oldest is forgotten.
 pub const RETIRED_MAX: usize = 131_072;
 /// New lives a member takes for its name at most, before it gives the name up.
@@ -149,7 +153,7 @@ impl Default for Settings {
                 urgent: 6,
                 other: 4,
             },
-            suspicion_floor: Floor::Additive(2_500),
+            suspicion_floor: Floor::Additive(1_500),
             suspicion_ceiling: 6,
             confirmations: 3,
             health_max: 8,
@@ -212,8 +216,8 @@ impl Settings {
 
     /// Datagrams that carry a rumour of one member in a cluster of `count`.
     #[must_use]
-    pub fn sends_max(&self, urgent: bool, count: u32) -> u32 {
-        match self.budget {
+    pub fn sends_max(&self, urgent: bool, count: u32) -> u16 {
+        let sends = match self.budget {
             Budget::Fixed(sends) => sends,
             Budget::Logarithmic {
                 urgent: factor,
@@ -222,7 +226,9 @@ impl Settings {
                 let digits = count.checked_ilog10().unwrap_or(0) + 1;
                 digits * if urgent { factor } else { other }
             }
-        }
+        };
+        // Ten digits at most, and both factors and fixed budgets are validated.
+        sends as u16
     }
 
     /// Rounds of gossip until practically all of `count` members know a rumour: log4 N of growth
@@ -288,13 +294,13 @@ mod tests {
     #[test]
     fn g_52_budgets_and_floors_grow_with_the_logarithm() {
         let settings = Settings::default();
-        let sends: Vec<u32> = [1, 9, 10, 99, 100, 10_000]
+        let sends: Vec<u16> = [1, 9, 10, 99, 100, 10_000]
             .map(|count| settings.sends_max(false, count))
             .into();
         assert_eq!(sends, [4, 4, 8, 8, 12, 20]);
         assert_eq!(settings.sends_max(true, 10_000), 30);
         let floors = [100, 10_000].map(|count| settings.suspicion_nanos_min(count) / 100_000_000);
-        assert_eq!(floors, [52, 71]);
+        assert_eq!(floors, [42, 61]);
         let memberlist = Settings {
             suspicion_floor: Floor::Multiple(4),
             ..settings

@@ -2,7 +2,7 @@
 
 use ztransport_gossip::seal::{Cipher, Sealing};
 use ztransport_gossip::wire::Address;
-use ztransport_gossip::{Event, Node, Time};
+use ztransport_gossip::{Event, Node, Time, Via};
 
 /// The name of every simulated cluster.
 pub const CLUSTER: &str = "simulated";
@@ -29,7 +29,7 @@ pub struct Host {
     pub paused_until: Option<Time>,
     /// How late it reads, least and most, in nanoseconds.
     pub starved: Option<(u64, u64)>,
-    pub(crate) held: Vec<(u32, Vec<u8>)>,
+    pub(crate) held: Vec<(u32, Via, Vec<u8>)>,
     pub(crate) armed: Option<Time>,
     pub(crate) life: u64,
 }

@@ -18,8 +18,15 @@ pub use crate::host::{CLUSTER, Heard, Host, Protection, address};
 /// What happens at a time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Occurrence {
-    Arrival { to: u32, from: u32, bytes: Vec<u8> },
-    Timer { host: u32 },
+    Arrival {
+        to: u32,
+        from: u32,
+        via: Via,
+        bytes: Vec<u8>,
+    },
+    Timer {
+        host: u32,
+    },
 }
 
 /// A cluster, its network and its clock.
@@ -196,8 +203,13 @@ impl World {
         let Reverse((time, _, occurrence)) = self.queue.pop()?;
         self.now = time;
         let host = match occurrence {
-            Occurrence::Arrival { to, from, bytes } => {
-                self.arrive(to, from, bytes);
+            Occurrence::Arrival {
+                to,
+                from,
+                via,
+                bytes,
+            } => {
+                self.arrive(to, from, via, bytes);
                 to
             }
             Occurrence::Timer { host } => {
@@ -211,21 +223,23 @@ impl World {
         Some(host)
     }
 
-    fn arrive(&mut self, to: u32, from: u32, mut bytes: Vec<u8>) {
+    fn arrive(&mut self, to: u32, from: u32, via: Via, mut bytes: Vec<u8>) {
         let host = &mut self.hosts[to as usize];
         if !host.up {
             return;
         }
         if host.paused_until.is_some() {
-            return host.held.push((from, bytes));
+            return host.held.push((from, via, bytes));
         }
         self.arrivals += 1;
         let seen = self.now.as_nanos() ^ u64::from(to) << 40 ^ (bytes.len() as u64) << 20;
         self.trace = mix(self.trace ^ seen ^ u64::from(from));
+        let from = address(from);
         // A datagram may be dropped, as replayed ones are: its counter tells.
-        let _ = host
-            .node
-            .handle_datagram(self.now, address(from), &mut bytes);
+        let _ = match via {
+            Via::Datagram => host.node.handle_datagram(self.now, from, &mut bytes),
+            Via::Stream => host.node.handle_streamed(self.now, from, &mut bytes),
+        };
         self.settle(to);
     }
 
@@ -237,8 +251,8 @@ impl World {
         host.armed = None;
         if host.paused_until.is_some_and(|until| until <= self.now) {
             host.paused_until = None;
-            for (from, bytes) in std::mem::take(&mut host.held) {
-                self.arrive(number, from, bytes);
+            for (from, via, bytes) in std::mem::take(&mut host.held) {
+                self.arrive(number, from, via, bytes);
             }
         }
         let host = &mut self.hosts[number as usize];
@@ -289,7 +303,8 @@ impl World {
         if !exists || !self.network.connects(from, to) {
             return;
         }
-        let datagram = transmit.via == Via::Datagram;
+        let via = transmit.via;
+        let datagram = via == Via::Datagram;
         if datagram && self.network.loses(&mut self.random, from, to) {
             return;
         }
@@ -298,7 +313,13 @@ impl World {
             let delay = self.network.delay(&mut self.random) + self.lateness(to);
             let bytes = bytes.to_vec();
             let at = self.now.after_nanos(delay);
-            self.schedule(at, Occurrence::Arrival { to, from, bytes });
+            let arrival = Occurrence::Arrival {
+                to,
+                from,
+                via,
+                bytes,
+            };
+            self.schedule(at, arrival);
         }
     }
 

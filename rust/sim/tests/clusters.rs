@@ -269,3 +269,35 @@ fn a_killed_member_fails_once_everywhere() {
             .all(|host| host.node.view().present() == 30)
     );
 }
+
+#[test]
+fn g_17_a_member_that_loses_datagrams_buries_nobody_and_lives() {
+    for seed in 1..=3 {
+        let mut world = World::formed(60, seed, &Settings::default(), Protection::Modelled);
+        world.network.lossy = vec![0.8];
+        let failed = failures(&mut world, 90);
+        assert!(failed.is_empty(), "seed {seed}: {failed:?}");
+    }
+}
+
+#[test]
+fn g_52_a_leave_crosses_a_busy_cluster_in_haste() {
+    for seed in 1..=5 {
+        let mut world = World::formed(100, seed, &Settings::default(), Protection::Modelled);
+        world.run(seconds(3), |_, _| {});
+        world.crash(9);
+        world.run(seconds(6), |_, _| {});
+        let begun = world.now;
+        world.with(4, ztransport_gossip::Node::leave);
+        let mut heard = 0;
+        for (millis, least) in [(60, 96), (500, 98)] {
+            world.run(begun.after_millis(millis), |_, told| {
+                heard += u32::from(told.event.happened == Happened::Left);
+            });
+            assert!(
+                heard >= least,
+                "seed {seed}: {heard} of 98 after {millis} ms"
+            );
+        }
+    }
+}

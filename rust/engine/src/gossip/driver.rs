@@ -78,49 +78,35 @@ impl Driver {
         mut input: StreamInput,
         network: &mut impl Network,
     ) {
-        self.transmit(now, network);
         let sender = Header::decode(&input.bytes).map(|header| header.sid);
         let from = to_wire(input.from);
-        let taken = self.node.handle_datagram(now, from, &mut input.bytes);
+        let taken = self.node.handle_streamed(now, from, &mut input.bytes);
         if let (Ok(()), Some(sender)) = (taken, sender) {
             self.remember(sender, input.peer);
-            self.answer(now, sender, input.peer, network);
         }
+        self.transmit(now, network);
     }
 
     fn remember(&mut self, sender: u64, peer: PeerKey) {
         if self.backs.len() >= BACKS_MAX && !self.backs.contains_key(&sender) {
-            self.forget_strangers();
+            self.make_room();
         }
-        if self.backs.len() < BACKS_MAX {
-            self.backs.insert(sender, peer);
-        }
+        self.backs.insert(sender, peer);
     }
 
-    fn forget_strangers(&mut self) {
+    /// Forgets the connections of all that are not present, or that of one who is and can be
+    /// dialled.
+    fn make_room(&mut self) {
         let view = self.node.view();
         let present = |sender: &u64| {
             let record = view.find(*sender).and_then(|slot| view.get(slot));
             record.is_some_and(|record| record.state.is_present())
         };
         self.backs.retain(|sender, _| present(sender));
-    }
-
-    fn answer(&mut self, now: Time, sender: u64, peer: PeerKey, network: &mut impl Network) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        while let Some(transmit) = self.node.poll_transmit(&mut buffer) {
-            if transmit.sid == sender {
-                let to = to_ip(transmit.to);
-                network.stream(StreamDatagram {
-                    to,
-                    back: Some(peer),
-                    bytes: buffer.clone(),
-                });
-            } else {
-                self.carry(now, transmit, &buffer, network);
-            }
+        let any = self.backs.keys().next().copied();
+        if let Some(any) = any.filter(|_| self.backs.len() >= BACKS_MAX) {
+            self.backs.remove(&any);
         }
-        self.buffer = buffer;
     }
 
     /// Sends what the node has to say.

@@ -8,8 +8,16 @@ use crate::seal::{ReplayWindow, SenderKey};
 use crate::time::Time;
 use crate::wire::{Address, Header, Kind, Message, Messages, validate};
 
-use super::output::{Content, To};
+use super::output::{Content, To, Via};
 use super::{Node, Peer};
+
+/// When and how a datagram came, before it has proven from whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) now: Time,
+    pub(super) from: Address,
+    pub(super) via: Via,
+}
 
 /// From whom a message came and how.
 #[derive(Clone, Copy, Debug)]
@@ -17,12 +25,14 @@ pub(super) struct Origin {
     pub(super) now: Time,
     pub(super) sid: u64,
     pub(super) address: Address,
+    /// The way it came, which is the way back.
+    pub(super) via: Via,
     /// Part of an answer in anti-entropy: no news.
     pub(super) hearsay: bool,
 }
 
 impl Node {
-    /// Takes a datagram, which is opened in place.
+    /// Takes a UDP datagram, which is opened in place.
     ///
     /// # Errors
     /// Why it was dropped; then nothing changed but the counter of that reason.
@@ -32,27 +42,47 @@ impl Node {
         from: Address,
         datagram: &mut [u8],
     ) -> Result<(), Drop> {
+        let via = Via::Datagram;
+        self.handle(Arrival { now, from, via }, datagram)
+    }
+
+    /// Takes what came over a connection of the transport. What answers it says [`Via::Stream`], as
+    /// datagrams may be what does not get through.
+    ///
+    /// # Errors
+    /// As [`Node::handle_datagram`].
+    pub fn handle_streamed(
+        &mut self,
+        now: Time,
+        from: Address,
+        datagram: &mut [u8],
+    ) -> Result<(), Drop> {
+        let via = Via::Stream;
+        self.handle(Arrival { now, from, via }, datagram)
+    }
+
+    fn handle(&mut self, arrival: Arrival, datagram: &mut [u8]) -> Result<(), Drop> {
         self.statistics.datagrams_received += 1;
         self.statistics.bytes_received += datagram.len() as u64;
-        let result = self.take_datagram(now, from, datagram);
-        self.tend_leave(now);
+        let result = self.take_datagram(arrival, datagram);
+        self.tend_leave(arrival.now);
         if let Err(reason) = result {
             self.statistics.drop(reason);
         }
         result
     }
 
-    fn take_datagram(&mut self, now: Time, from: Address, bytes: &mut [u8]) -> Result<(), Drop> {
+    fn take_datagram(&mut self, arrival: Arrival, bytes: &mut [u8]) -> Result<(), Drop> {
         if !(ENVELOPE_BYTES..=DATAGRAM_BYTES_CEILING).contains(&bytes.len()) {
             return Err(Drop::Length);
         }
         let header = Header::decode(bytes).ok_or(Drop::Header)?;
         self.admit(&header)?;
         match header.kind {
-            Kind::Sealed | Kind::Plain => self.take_sealed(now, from, &header, bytes),
-            Kind::Hello | Kind::PlainHello => self.take_hello(now, from, &header, bytes),
+            Kind::Sealed | Kind::Plain => self.take_sealed(arrival, &header, bytes),
+            Kind::Hello | Kind::PlainHello => self.take_hello(arrival, &header, bytes),
             Kind::HelloReply | Kind::PlainHelloReply => {
-                self.take_hello_reply(now, from, &header, bytes)
+                self.take_hello_reply(arrival, &header, bytes)
             }
         }
     }
@@ -76,8 +106,7 @@ impl Node {
 
     fn take_sealed(
         &mut self,
-        now: Time,
-        from: Address,
+        arrival: Arrival,
         header: &Header,
         bytes: &mut [u8],
     ) -> Result<(), Drop> {
@@ -86,16 +115,16 @@ impl Node {
         }
         if header.kind.is_plain() {
             let body = self.keyring.open(None, header, self.sid, bytes);
-            return self.take_body(now, from, header, body.ok_or(Drop::Forged)?, None);
+            return self.take_body(arrival, header, body.ok_or(Drop::Forged)?, None);
         }
-        let fresh = self.key_for(now, header)?;
+        let fresh = self.key_for(arrival.now, header)?;
         let cached = self
             .peers
             .get(&header.sid)
             .and_then(|peer| peer.key.as_ref());
         let key = fresh.as_ref().or(cached);
         let body = self.keyring.open(key, header, self.sid, bytes);
-        self.take_body(now, from, header, body.ok_or(Drop::Forged)?, fresh)
+        self.take_body(arrival, header, body.ok_or(Drop::Forged)?, fresh)
     }
 
     /// The sender's key unless it is cached. A strange sender is looked at only so often, as each
@@ -117,8 +146,7 @@ impl Node {
 
     fn take_body(
         &mut self,
-        now: Time,
-        from: Address,
+        arrival: Arrival,
         header: &Header,
         body: &[u8],
         fresh: Option<SenderKey>,
@@ -133,9 +161,10 @@ impl Node {
             self.remember(header, fresh);
         }
         let origin = Origin {
-            now,
+            now: arrival.now,
             sid: header.sid,
-            address: from,
+            address: arrival.from,
+            via: arrival.via,
             hearsay: false,
         };
         self.act(origin, body);
@@ -212,10 +241,10 @@ impl Node {
         self.compare_digest(origin, digest);
     }
 
-    /// Sends back to who sent: to its address of record when it is a member.
+    /// Sends back to who sent, the way it came: to its address of record when it is a member.
     pub(super) fn answer(&mut self, origin: Origin, content: Content) {
         let to = self.back_to(origin);
-        self.send(to, content);
+        self.send_by(origin.via, to, content);
     }
 
     pub(super) fn back_to(&self, origin: Origin) -> To {

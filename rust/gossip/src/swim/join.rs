@@ -8,7 +8,8 @@ use crate::time::Time;
 use crate::wire::{Address, Header, Message, Messages, State, validate};
 
 use super::Node;
-use super::output::{Content, To};
+use super::input::Arrival;
+use super::output::{Content, To, Via};
 
 /// Milliseconds from the first attempt to join to the second: the seed may just be starting.
 const RETRY_MS_MIN: u64 = 100;
@@ -143,7 +144,7 @@ impl Node {
         self.join.next = now.after_millis(AFTERTHOUGHT_MS);
         for slot in self.pick_present(1, None) {
             if let Some(sid) = self.table.get(slot).map(|record| record.sid) {
-                self.ask_contact(now, To::Member(slot, sid));
+                self.ask_contact(now, Via::Datagram, To::Member(slot, sid));
             }
         }
     }
@@ -174,12 +175,11 @@ impl Node {
     /// one answer is never longer than it, and answers are rationed.
     pub(super) fn take_hello(
         &mut self,
-        now: Time,
-        from: Address,
+        arrival: Arrival,
         header: &Header,
         bytes: &mut [u8],
     ) -> Result<(), Drop> {
-        if !self.strangers.take(now) {
+        if !self.strangers.take(arrival.now) {
             return Err(Drop::Unknown);
         }
         if bytes.len() < ENVELOPE_BYTES + REPLY_BYTES {
@@ -196,11 +196,12 @@ impl Node {
                 _ => None,
             });
         let name = hello.ok_or(Drop::Malformed)?;
-        if self.leaving || !self.greetings.take(now) {
+        if self.leaving || !self.greetings.take(arrival.now) {
             return Err(Drop::Greetings);
         }
         let reply = self.reply_to(name, header);
-        self.send(To::Contact(header.sid, from), reply);
+        let to = To::Contact(header.sid, arrival.from);
+        self.send_by(arrival.via, to, reply);
         Ok(())
     }
 
@@ -223,8 +224,7 @@ impl Node {
 
     pub(super) fn take_hello_reply(
         &mut self,
-        now: Time,
-        from: Address,
+        arrival: Arrival,
         header: &Header,
         bytes: &mut [u8],
     ) -> Result<(), Drop> {
@@ -234,7 +234,7 @@ impl Node {
         let fresh = if header.kind.is_plain() {
             None
         } else {
-            self.key_for_reply(now, header)?
+            self.key_for_reply(arrival.now, header)?
         };
         let body = self.keyring.open(fresh.as_ref(), header, self.sid, bytes);
         let body = body.ok_or(Drop::Forged)?;
@@ -254,7 +254,7 @@ impl Node {
             return Err(Drop::Replay);
         }
         self.remember(header, fresh);
-        self.greeted_back(now, from, header.sid, (status, generation));
+        self.greeted_back(arrival, header.sid, (status, generation));
         Ok(())
     }
 
@@ -273,18 +273,18 @@ impl Node {
         Ok(self.keyring.sender_key(header.epoch, header.sid))
     }
 
-    fn greeted_back(&mut self, now: Time, from: Address, sid: u64, told: (u8, u64)) {
+    fn greeted_back(&mut self, arrival: Arrival, sid: u64, told: (u8, u64)) {
         let (status, generation) = told;
         let own = self.profile().generation;
         if status == STATUS_RENEW || generation >= own {
-            self.renew(now, generation.max(own));
-            return self.send(To::Address(from), Content::Hello);
+            self.renew(arrival.now, generation.max(own));
+            return self.send_by(arrival.via, To::Address(arrival.from), Content::Hello);
         }
-        let lately = |asked: Time| now.saturating_since(asked) < ASKED_MS * 1_000_000;
+        let lately = |asked: Time| arrival.now.saturating_since(asked) < ASKED_MS * 1_000_000;
         if self.join.asked.is_some_and(lately) {
             return;
         }
-        self.join.asked = Some(now);
-        self.ask_contact(now, To::Contact(sid, from));
+        self.join.asked = Some(arrival.now);
+        self.ask_contact(arrival.now, arrival.via, To::Contact(sid, arrival.from));
     }
 }

@@ -56,7 +56,7 @@ impl Node {
         self.table.update(self.own, change);
     }
 
-    /// Tells the others what we are now.
+    /// Tells the others what we are now; the whole of it in haste.
     pub(super) fn announce(&mut self, now: Time, whole: bool) {
         let rumour = Rumour {
             rank: Rank::Own,
@@ -64,8 +64,7 @@ impl Node {
             by: 0,
             health: 0,
         };
-        self.rumours.push(self.own, rumour);
-        self.spread_soon(now);
+        self.repeat(now, self.own, rumour);
     }
 
     /// Takes a new life: a new id, a generation above `generation`, and a new sealing key. What was
@@ -136,8 +135,7 @@ impl Node {
             by: 0,
             health: 0,
         };
-        self.rumours.push(self.own, rumour);
-        self.spread_soon(now);
+        self.repeat(now, self.own, rumour);
     }
 
     /// Leaves for good: told to the others until the budget of the rumour is spent, then
@@ -172,9 +170,9 @@ impl Node {
             self.departed = true;
             return;
         }
-        self.announce(now, false);
         // Whatever was told a moment ago, this is told now: we shall not be here for long.
-        self.gossip_at = Some(now);
+        self.gossiped = None;
+        self.announce(now, true);
     }
 
     /// The last word of a member that leaves is in the datagram being written.

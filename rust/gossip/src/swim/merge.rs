@@ -157,9 +157,14 @@ impl Node {
 
     /// Forgets one member that has ended, to make room for one that has not.
     fn make_room(&mut self) -> bool {
-        let ended = self
-            .table
-            .pick(&mut self.random, |_, record| !record.state.is_present());
+        // A full view of members that are all present is not searched for each that is invented.
+        if self.table.present() == self.table.len() {
+            return false;
+        }
+        let own = self.own;
+        let ended = self.table.pick(&mut self.random, |slot, record| {
+            slot != own && !record.state.is_present()
+        });
         if let Some(slot) = ended {
             self.forget(slot);
         }
@@ -215,8 +220,7 @@ impl Node {
             by: told.by,
             health: told.health,
         };
-        self.rumours.push(slot, rumour);
-        self.spread_soon(origin.now);
+        self.repeat(origin.now, slot, rumour);
     }
 }
 

@@ -5,15 +5,13 @@ use crate::member::{REACH_DATAGRAM, REACH_STREAM, Record};
 use crate::wire::{Address, Kind, Message, State};
 
 use super::Node;
-use super::rumours::Rumour;
+use super::rumours::{Rank, Rumour};
 
-/// Rumours that do not fit, after which a datagram counts as full.
-const MISFITS_MAX: u32 = 4;
 /// Bytes of a digest in a body: type, length, which half, and the halves.
 const DIGEST_BYTES: usize = 1 + 2 + 1 + BUCKETS * 4;
 
 /// How a datagram travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Via {
     /// As a UDP datagram.
     Datagram,
@@ -47,7 +45,6 @@ pub(super) enum To {
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     Ping(u32),
-    StreamPing(u32),
     Ack(u32),
     PingReq(u32, u64),
     Nack(u32),
@@ -71,8 +68,10 @@ pub(super) enum Introduction {
 /// One datagram that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
-    pub(super) to: To,
-    pub(super) content: Content,
+    to: To,
+    /// How it should travel: as a datagram to whoever takes some.
+    via: Via,
+    content: Content,
 }
 
 /// Where a datagram goes and how it is sealed.
@@ -83,12 +82,17 @@ struct Route {
 }
 
 impl Node {
+    /// Sends as a datagram, or over a connection to whoever takes no datagrams.
     pub(super) fn send(&mut self, to: To, content: Content) {
+        self.send_by(Via::Datagram, to, content);
+    }
+
+    pub(super) fn send_by(&mut self, via: Via, to: To, content: Content) {
         if self.output.len() >= OUTPUT_DATAGRAMS_MAX {
             self.statistics.output_dropped += 1;
             return;
         }
-        self.output.push_back(Outgoing { to, content });
+        self.output.push_back(Outgoing { to, via, content });
     }
 
     pub(super) fn send_to_slot(&mut self, slot: u32, content: Content) {
@@ -137,17 +141,14 @@ impl Node {
 
     fn route(&self, outgoing: &Outgoing) -> Option<Route> {
         let newest = self.keyring.newest();
+        let via = outgoing.via;
         let direct = |to, sid, epoch| Route {
-            transmit: Transmit {
-                to,
-                via: Via::Datagram,
-                sid,
-            },
+            transmit: Transmit { to, via, sid },
             slot: None,
             epoch,
         };
         match (outgoing.to, &outgoing.content) {
-            (To::Member(slot, sid), content) => self.route_to_member(slot, sid, content),
+            (To::Member(slot, sid), _) => self.route_to_member(slot, sid, via),
             (To::Contact(sid, to), &Content::HelloReply(_, _, _, epoch)) => {
                 self.keyring_holds(epoch).then(|| direct(to, sid, epoch))
             }
@@ -160,19 +161,17 @@ impl Node {
         !self.keyring.is_sealed() || self.keyring.holds(epoch)
     }
 
-    fn route_to_member(&self, slot: u32, sid: u64, content: &Content) -> Option<Route> {
+    fn route_to_member(&self, slot: u32, sid: u64, via: Via) -> Option<Route> {
         let record = self.table.get(slot).filter(|record| record.sid == sid)?;
         let both = record.profile.reach & self.profile().reach;
-        let stream = matches!(content, Content::StreamPing(_)) || both & REACH_DATAGRAM == 0;
-        if stream && both & REACH_STREAM == 0 {
-            return None;
-        }
+        let via = match via {
+            Via::Datagram if both & REACH_DATAGRAM != 0 => Via::Datagram,
+            Via::Datagram if both & REACH_STREAM == 0 => return None,
+            _ => Via::Stream,
+        };
+        let to = record.profile.address;
         Some(Route {
-            transmit: Transmit {
-                to: record.profile.address,
-                via: if stream { Via::Stream } else { Via::Datagram },
-                sid,
-            },
+            transmit: Transmit { to, via, sid },
             slot: Some(slot),
             epoch: self.epoch_for(record),
         })
@@ -191,9 +190,7 @@ impl Node {
     fn write_body(&mut self, content: &Content, route: &Route, out: &mut Vec<u8>) {
         let digest = self.table.digest();
         match *content {
-            Content::Ping(seq) | Content::StreamPing(seq) => {
-                Message::Ping { seq, digest }.encode(out);
-            }
+            Content::Ping(seq) => Message::Ping { seq, digest }.encode(out),
             Content::Ack(seq) => Message::Ack { seq, digest }.encode(out),
             Content::PingReq(seq, target) => Message::PingReq { seq, target }.encode(out),
             Content::Nack(seq) => Message::Nack { seq }.encode(out),
@@ -229,17 +226,17 @@ impl Node {
 
     /// Sends a digest. Whoever does not know us gets to know us first, in the same datagram if our
     /// description leaves room for it.
-    pub(super) fn send_digest(&mut self, to: To) {
+    pub(super) fn send_digest(&mut self, via: Via, to: To) {
         if matches!(to, To::Member(..)) {
-            return self.send(to, Content::Digest(Introduction::Without));
+            return self.send_by(via, to, Content::Digest(Introduction::Without));
         }
         let mut description = Vec::new();
         self.write_self(&mut description);
         if ENVELOPE_BYTES + description.len() + DIGEST_BYTES <= self.settings.datagram_bytes_max {
-            return self.send(to, Content::Digest(Introduction::With));
+            return self.send_by(via, to, Content::Digest(Introduction::With));
         }
-        self.send(to, Content::Body(description));
-        self.send(to, Content::Digest(Introduction::Without));
+        self.send_by(via, to, Content::Body(description));
+        self.send_by(via, to, Content::Digest(Introduction::Without));
     }
 
     fn write_hello(&mut self, route: &Route, out: &mut Vec<u8>) {
@@ -261,36 +258,19 @@ impl Node {
             return;
         }
         let limit = self.settings.datagram_bytes_max - TAG_BYTES;
-        let (mut sent, mut misfits) = (Vec::new(), 0);
-        for (slot, rumour) in self
-            .rumours
-            .iter()
-            .filter(|&(slot, _)| Some(slot) != receiver)
-        {
+        let mut rumours = std::mem::take(&mut self.rumours);
+        let take = |slot, rumour| {
             let end = out.len();
             self.write_rumour(slot, rumour, out);
-            if out.len() <= limit {
-                sent.push((slot, rumour.rank));
-                continue;
+            let fits = out.len() <= limit;
+            if !fits {
+                out.truncate(end);
             }
-            out.truncate(end);
-            misfits += 1;
-            if misfits >= MISFITS_MAX {
-                break;
-            }
-        }
-        self.count_rumours(&sent);
-    }
-
-    fn count_rumours(&mut self, sent: &[(u32, super::rumours::Rank)]) {
-        let count = self.table.present();
-        let urgent = self.settings.sends_max(true, count);
-        let other = self.settings.sends_max(false, count);
-        self.statistics.rumours_sent += sent.len() as u64;
-        for &(slot, rank) in sent {
-            let sends_max = if rank.is_urgent() { urgent } else { other };
-            self.rumours.sent(slot, sends_max);
-        }
+            fits
+        };
+        let sent = rumours.offer(receiver, take, |rank| self.sends_max(rank));
+        self.rumours = rumours;
+        self.statistics.rumours_sent += sent;
         if self.leaving && self.rumours.get(self.own).is_none() {
             self.departed_after_output();
         }
@@ -305,7 +285,7 @@ impl Node {
             return;
         }
         let rumour = Rumour {
-            rank: super::rumours::Rank::Suspicion,
+            rank: Rank::Suspicion,
             whole: false,
             by: self.suspicions.accuser(slot).unwrap_or(self.sid),
             health: 0,

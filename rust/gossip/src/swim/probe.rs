@@ -8,7 +8,7 @@ use crate::wire::State;
 
 use super::Node;
 use super::input::Origin;
-use super::output::Content;
+use super::output::{Content, To, Via};
 
 /// The probe under way.
 #[derive(Clone, Debug)]
@@ -180,9 +180,10 @@ impl Node {
         for helper in helpers {
             self.send_to_slot(helper, Content::PingReq(seq, sid));
         }
-        let both = |record: &crate::member::Record| record.profile.reach & REACH_STREAM != 0;
+        let own = self.profile().reach;
+        let both = |record: &crate::member::Record| record.profile.reach & own & REACH_STREAM != 0;
         if self.settings.stream_probes && self.table.get(slot).is_some_and(both) {
-            self.send_to_slot(slot, Content::StreamPing(seq));
+            self.send_by(Via::Stream, To::Member(slot, sid), Content::Ping(seq));
         }
     }
 

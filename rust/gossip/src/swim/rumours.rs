@@ -1,6 +1,6 @@
 //! News that is repeated: what next, and for how long.
 
-use std::collections::BTreeSet;
+use crate::limits::HASTY_RUMOURS_MAX;
 
 use super::slots::BySlot;
 
@@ -15,19 +15,14 @@ pub(super) enum Rank {
     Death,
     /// A suspicion.
     Suspicion,
+    /// A further accusation of a suspected member.
+    Confirmation,
     /// Somebody else's refutation.
     Refutation,
     /// A new member.
     Arrival,
     /// A changed description.
     Description,
-}
-
-impl Rank {
-    /// Whether it gets the larger budget.
-    pub(super) const fn is_urgent(self) -> bool {
-        !matches!(self, Self::Suspicion | Self::Arrival | Self::Description)
-    }
 }
 
 /// One rumour: always about the present state of the member in its slot.
@@ -42,34 +37,54 @@ pub(super) struct Rumour {
     pub(super) health: u8,
 }
 
+impl Rumour {
+    /// Whether somebody waits for it: who came, changed, died or left. Suspicions and refutations
+    /// have seconds, and where members read late there is no end of them.
+    pub(super) const fn is_hasty(&self) -> bool {
+        self.whole || matches!(self.rank, Rank::Death | Rank::Leave)
+    }
+}
+
 /// The order of sending: our own first, then what was sent least, then what matters, then the
 /// newest; packed from the highest bit down, and the slot.
 type Key = (u64, u32);
 
+/// What stands in the order for a rumour that has just ended.
+const OVER: Key = (u64::MAX, u32::MAX);
+/// Rumours that do not fit, after which a datagram counts as full.
+const MISFITS_MAX: u32 = 4;
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     rumour: Rumour,
-    sends: u32,
+    sends: u16,
+    /// So many of its sendings are in haste.
+    haste: u16,
     serial: u32,
+}
+
+impl Entry {
+    const fn is_in_haste(&self) -> bool {
+        self.sends < self.haste
+    }
 }
 
 /// At most one rumour a member; a newer one takes the place of the older.
 #[derive(Debug, Default)]
 pub(super) struct Rumours {
-    order: BTreeSet<Key>,
+    /// What is sent next comes last: news is put where little has to move.
+    order: Vec<Key>,
     entries: BySlot<Entry>,
+    /// How many of them are in haste.
+    hasty: usize,
     serial: u32,
 }
 
 const fn key(slot: u32, entry: &Entry) -> Key {
-    let order = before_serials(entry.rumour.rank, entry.sends);
-    (order | !entry.serial as u64, slot)
-}
-
-/// What all keys of a rank and a number of sends begin with.
-const fn before_serials(rank: Rank, sends: u32) -> u64 {
+    let rank = entry.rumour.rank;
     let others = !matches!(rank, Rank::Own) as u64;
-    others << 63 | (sends as u64) << 40 | (rank as u64) << 32
+    let order = others << 63 | (entry.sends as u64) << 40 | (rank as u64) << 32;
+    (order | !entry.serial as u64, slot)
 }
 
 impl Rumours {
@@ -81,56 +96,98 @@ impl Rumours {
         self.entries.is_empty()
     }
 
-    pub(super) fn push(&mut self, slot: u32, rumour: Rumour) {
+    /// Whether the next round should come soon. When very many things happen at once nothing does,
+    /// so that what a member sends in a second is bounded then as well.
+    pub(super) fn are_in_haste(&self) -> bool {
+        self.hasty > 0 && self.len() <= HASTY_RUMOURS_MAX
+    }
+
+    /// Takes up a rumour whose first `haste` sendings are in haste.
+    pub(super) fn push(&mut self, slot: u32, rumour: Rumour, haste: u16) {
         self.remove(slot);
         self.serial = self.serial.wrapping_add(1);
         let entry = Entry {
             rumour,
             sends: 0,
+            haste,
             serial: self.serial,
         };
-        self.order.insert(key(slot, &entry));
+        self.hasty += usize::from(entry.is_in_haste());
+        let key = key(slot, &entry);
+        self.order.insert(self.place(&key), key);
         self.entries.insert(slot, entry);
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
         if let Some(entry) = self.entries.remove(&slot) {
-            self.order.remove(&key(slot, &entry));
+            self.hasty -= usize::from(entry.is_in_haste());
+            let place = self.place(&key(slot, &entry));
+            self.order.remove(place);
         }
     }
 
-    /// Slots and rumours in the order of sending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Rumour)> {
-        let slots = self.order.iter().map(|&(_, slot)| slot);
-        slots.filter_map(|slot| self.entries.get(&slot).map(|entry| (slot, entry.rumour)))
-    }
-
-    /// Whether there is a rumour of this rank that was not sent yet.
-    pub(super) fn has_unsent(&self, rank: Rank) -> bool {
-        let first = before_serials(rank, 0);
-        let last = first | u64::from(u32::MAX);
-        self.order
-            .range((first, 0)..=(last, u32::MAX))
-            .next()
-            .is_some()
+    /// Where in the order a key is or belongs.
+    fn place(&self, key: &Key) -> usize {
+        self.order.partition_point(|other| other > key)
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<Rumour> {
         self.entries.get(&slot).map(|entry| entry.rumour)
     }
 
-    /// Counts one sending of the rumour in `slot`, which ends after `sends_max` of them.
-    pub(super) fn sent(&mut self, slot: u32, sends_max: u32) {
+    /// Offers rumours in the order of sending, except that about the member in `without`, until a
+    /// few were not taken, and counts one sending of each that was. A rumour ends after `sends_max`
+    /// of its rank. Returns how many were taken.
+    pub(super) fn offer(
+        &mut self,
+        without: Option<u32>,
+        mut take: impl FnMut(u32, Rumour) -> bool,
+        sends_max: impl Fn(Rank) -> u16,
+    ) -> u64 {
+        let (mut taken, mut misfits) = (0, 0);
+        for index in (0..self.order.len()).rev() {
+            let slot = self.order[index].1;
+            let Some(rumour) = self.get(slot).filter(|_| Some(slot) != without) else {
+                continue;
+            };
+            if take(slot, rumour) {
+                taken += 1;
+                self.count(index, sends_max(rumour.rank));
+            } else {
+                misfits += 1;
+                if misfits >= MISFITS_MAX {
+                    break;
+                }
+            }
+        }
+        if taken > 0 {
+            self.sort();
+        }
+        taken
+    }
+
+    /// Counts one sending of the rumour at `index` in the order, which is out of order then.
+    fn count(&mut self, index: usize, sends_max: u16) {
+        let slot = self.order[index].1;
         let Some(entry) = self.entries.get_mut(&slot) else {
             return;
         };
-        self.order.remove(&key(slot, entry));
+        self.hasty -= usize::from(entry.is_in_haste());
         entry.sends += 1;
         if entry.sends >= sends_max {
             self.entries.remove(&slot);
+            self.order[index] = OVER;
         } else {
-            self.order.insert(key(slot, entry));
+            self.hasty += usize::from(entry.is_in_haste());
+            self.order[index] = key(slot, entry);
         }
+    }
+
+    /// Both those that were sent and those that were not are still in order, which is what this
+    /// way of sorting is fast for.
+    fn sort(&mut self) {
+        self.order.retain(|&key| key != OVER);
+        self.order.sort_by(|one, other| other.cmp(one));
     }
 }
 
@@ -147,54 +204,91 @@ mod tests {
         }
     }
 
-    fn order(rumours: &Rumours) -> Vec<u32> {
-        rumours.iter().map(|(slot, _)| slot).collect()
+    fn order(rumours: &mut Rumours) -> Vec<u32> {
+        let mut slots = Vec::new();
+        let look = |slot, _| {
+            slots.push(slot);
+            false
+        };
+        rumours.offer(None, look, |_| 0);
+        slots
+    }
+
+    /// Sends the rumour in `slot` alone.
+    fn send(rumours: &mut Rumours, slot: u32, sends_max: u16) {
+        rumours.offer(None, |offered, _| offered == slot, |_| sends_max);
     }
 
     #[test]
     fn g_50_rumours_leave_in_their_order() {
         let mut rumours = Rumours::default();
-        let ranks = [
-            Rank::Description,
-            Rank::Suspicion,
-            Rank::Death,
-            Rank::Death,
-            Rank::Own,
-        ];
+        let ranks = [Rank::Suspicion, Rank::Death, Rank::Death, Rank::Own];
         for (slot, rank) in (0..).zip(ranks) {
-            rumours.push(slot, rumour(rank));
+            rumours.push(slot, rumour(rank), 0);
         }
-        assert_eq!(order(&rumours), [4, 3, 2, 1, 0]);
-        rumours.sent(3, 5);
-        assert_eq!(order(&rumours), [4, 2, 1, 0, 3]);
-        (0..4).for_each(|_| rumours.sent(4, 5));
-        assert_eq!(order(&rumours), [4, 2, 1, 0, 3]);
+        assert_eq!(order(&mut rumours), [3, 2, 1, 0]);
+        send(&mut rumours, 2, 5);
+        assert_eq!(order(&mut rumours), [3, 1, 0, 2]);
+        (0..4).for_each(|_| send(&mut rumours, 3, 5));
+        assert_eq!(order(&mut rumours), [3, 1, 0, 2]);
+        send(&mut rumours, 3, 5);
+        assert_eq!(order(&mut rumours), [1, 0, 2]);
     }
 
     #[test]
-    fn only_what_was_never_sent_is_unsent() {
+    fn g_50_what_was_sent_least_comes_first_however_many_there_are() {
         let mut rumours = Rumours::default();
-        rumours.push(u32::MAX, rumour(Rank::Leave));
-        let unsent = |rumours: &Rumours| {
-            let ranks = [Rank::Own, Rank::Leave, Rank::Death];
-            ranks.map(|rank| rumours.has_unsent(rank))
-        };
-        assert_eq!(unsent(&rumours), [false, true, false]);
-        rumours.sent(u32::MAX, 5);
-        assert_eq!(unsent(&rumours), [false; 3]);
+        (0..1_000).for_each(|slot| rumours.push(slot, rumour(Rank::Description), 0));
+        for _ in 0..200 {
+            let mut room = 7;
+            let take = |_, _| {
+                room -= 1;
+                room >= 0
+            };
+            assert_eq!(rumours.offer(Some(5), take, |_| 9), 7);
+        }
+        let mut sends: Vec<u16> = rumours.entries.values().map(|entry| entry.sends).collect();
+        sends.sort_unstable();
+        assert_eq!((sends[0], sends[1], sends[999]), (0, 1, 2));
+        assert!(rumours.order.is_sorted_by(|one, other| one > other));
     }
 
     #[test]
     fn g_51_a_rumour_ends_with_its_budget_and_is_replaced_by_news() {
         let mut rumours = Rumours::default();
-        rumours.push(7, rumour(Rank::Suspicion));
-        rumours.sent(7, 3);
-        rumours.push(7, rumour(Rank::Refutation));
+        rumours.push(7, rumour(Rank::Suspicion), 0);
+        send(&mut rumours, 7, 3);
+        rumours.push(7, rumour(Rank::Refutation), 0);
         assert_eq!(rumours.get(7), Some(rumour(Rank::Refutation)));
-        (0..2).for_each(|_| rumours.sent(7, 3));
+        (0..2).for_each(|_| send(&mut rumours, 7, 3));
         assert_eq!(rumours.len(), 1);
-        rumours.sent(7, 3);
-        assert!(rumours.is_empty() && order(&rumours).is_empty());
-        rumours.sent(7, 3);
+        send(&mut rumours, 7, 3);
+        assert!(rumours.is_empty() && order(&mut rumours).is_empty());
+        send(&mut rumours, 7, 3);
+    }
+
+    #[test]
+    fn g_52_a_rumour_is_in_haste_until_it_was_sent_so_often_or_is_over() {
+        let mut rumours = Rumours::default();
+        rumours.push(1, rumour(Rank::Death), 2);
+        send(&mut rumours, 1, 4);
+        assert!(rumours.are_in_haste());
+        send(&mut rumours, 1, 4);
+        assert!(!rumours.are_in_haste() && rumours.len() == 1);
+        rumours.push(1, rumour(Rank::Death), 2);
+        assert!(rumours.are_in_haste());
+        send(&mut rumours, 1, 1);
+        assert!(!rumours.are_in_haste() && rumours.is_empty());
+    }
+
+    #[test]
+    fn g_52_too_many_rumours_are_in_no_haste() {
+        let mut rumours = Rumours::default();
+        (0..HASTY_RUMOURS_MAX as u32).for_each(|slot| rumours.push(slot, rumour(Rank::Death), 1));
+        assert!(rumours.are_in_haste());
+        rumours.push(u32::MAX, rumour(Rank::Death), 1);
+        assert!(!rumours.are_in_haste());
+        rumours.remove(0);
+        assert!(rumours.are_in_haste());
     }
 }

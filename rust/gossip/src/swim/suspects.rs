@@ -6,6 +6,7 @@ use crate::wire::State;
 use super::Node;
 use super::input::Origin;
 use super::merge::Told;
+use super::output::Via;
 use super::rumours::{Rank, Rumour};
 use super::suspicion::Suspicion;
 
@@ -30,6 +31,7 @@ impl Node {
             now,
             sid: self.sid,
             address: self.profile().address,
+            via: Via::Datagram,
             hearsay: false,
         }
     }
@@ -51,17 +53,16 @@ impl Node {
 
     /// A further accusation. That of a member in poor health is heard, and counts for nothing.
     pub(super) fn hear_confirmation(&mut self, now: Time, slot: u32, told: Told) {
-        if !self.suspicions.confirm(slot, told.by, told.health == 0) {
+        if told.health > 0 || !self.suspicions.confirm(slot, told.by) {
             return;
         }
         let rumour = Rumour {
-            rank: Rank::Suspicion,
+            rank: Rank::Confirmation,
             whole: false,
             by: told.by,
             health: told.health,
         };
-        self.rumours.push(slot, rumour);
-        self.spread_soon(now);
+        self.repeat(now, slot, rumour);
     }
 
     /// Declares dead who did not refute in time.

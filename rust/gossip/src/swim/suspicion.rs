@@ -49,16 +49,17 @@ impl Suspicion {
         self.started.after_nanos(nanos.max(self.min))
     }
 
-    /// Takes one more accusation; whether it is independent of those before.
-    fn confirm(&mut self, accuser: u64, counts: bool) -> bool {
-        if self.accusers.contains(&accuser) {
+    /// Takes one more accusation; whether it shortens the time, as an independent one does while
+    /// some are needed.
+    fn confirm(&mut self, accuser: u64) -> bool {
+        if self.confirmed >= self.needed || self.accusers.contains(&accuser) {
             return false;
         }
         let Some(place) = self.accusers.iter_mut().find(|place| **place == 0) else {
             return false;
         };
         *place = accuser;
-        self.confirmed += u32::from(counts && self.confirmed < self.needed);
+        self.confirmed += 1;
         self.deadline = self.end();
         true
     }
@@ -84,18 +85,19 @@ impl Suspicions {
         }
     }
 
-    /// Takes one more accusation; whether it is news that others should hear.
-    pub(super) fn confirm(&mut self, slot: u32, accuser: u64, counts: bool) -> bool {
+    /// Takes one more accusation by a member in good health; whether it is news that others should
+    /// hear.
+    pub(super) fn confirm(&mut self, slot: u32, accuser: u64) -> bool {
         let Some(suspicion) = self.by_slot.get_mut(&slot) else {
             return false;
         };
         let before = suspicion.deadline;
-        let news = suspicion.confirm(accuser, counts);
-        if suspicion.deadline != before {
+        let shortens = suspicion.confirm(accuser);
+        if shortens {
             self.deadlines.remove(&(before, slot));
             self.deadlines.insert((suspicion.deadline, slot));
         }
-        news && counts
+        shortens
     }
 
     /// Who accused first.
@@ -141,18 +143,16 @@ mod tests {
         let second = 1_000_000_000;
         suspicions.start(3, Suspicion::new(Time::ZERO, 1, 5 * second, 30 * second, 3));
         assert_eq!(seconds(&suspicions), 30.0);
-        assert!(!suspicions.confirm(3, 1, true), "the first accuser again");
+        assert!(!suspicions.confirm(3, 1), "the first accuser again");
         assert_eq!(seconds(&suspicions), 30.0);
-        assert!(suspicions.confirm(3, 2, true));
+        assert!(suspicions.confirm(3, 2));
         assert_eq!(seconds(&suspicions), 17.5);
-        assert!(
-            !suspicions.confirm(3, 9, false),
-            "a sick accuser is no news"
-        );
-        assert_eq!(seconds(&suspicions), 17.5);
-        suspicions.confirm(3, 4, true);
-        suspicions.confirm(3, 5, true);
+        assert!(suspicions.confirm(3, 4) && suspicions.confirm(3, 5));
         assert_eq!(seconds(&suspicions), 5.0);
+        assert!(
+            !suspicions.confirm(3, 6),
+            "one that shortens nothing is no news"
+        );
         assert_eq!(suspicions.expired(Time::from_nanos(5 * second - 1)), None);
         assert_eq!(suspicions.expired(Time::from_nanos(5 * second)), Some(3));
         suspicions.end(3);

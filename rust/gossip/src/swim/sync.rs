@@ -9,7 +9,7 @@ use crate::wire::{Message, State, Summaries, Summary};
 use super::Node;
 use super::input::Origin;
 use super::merge::Told;
-use super::output::{Content, To};
+use super::output::{Content, To, Via};
 
 /// Exchanges in a row that tell nothing new, before they become rarer: the first members asked may
 /// lack the same.
@@ -143,14 +143,14 @@ impl Node {
         self.sync.begin(origin.now);
         self.statistics.syncs += 1;
         let to = self.back_to(origin);
-        self.send_digest(to);
+        self.send_digest(origin.via, to);
     }
 
-    /// Asks a member that is not in the view.
-    pub(super) fn ask_contact(&mut self, now: Time, to: To) {
+    /// Asks whoever it is for what differs.
+    pub(super) fn ask_contact(&mut self, now: Time, via: Via, to: To) {
         self.sync.begin(now);
         self.statistics.syncs += 1;
-        self.send_digest(to);
+        self.send_digest(via, to);
     }
 
     pub(super) fn on_digest(&mut self, origin: Origin, half: u8, theirs: &[u8; BUCKETS * 4]) {

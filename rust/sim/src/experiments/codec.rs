@@ -3,10 +3,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
-use ztransport_gossip::limits::{DATAGRAM_BYTES_MIN, ENVELOPE_BYTES, HEADER_BYTES};
+use serde_json::{Value, json};
+use ztransport_gossip::limits::{DATAGRAM_BYTES_MIN, ENVELOPE_BYTES, HEADER_BYTES, TAG_BYTES};
 use ztransport_gossip::seal::{Keyring, Label};
-use ztransport_gossip::wire::{Header, Kind, Message, validate};
+use ztransport_gossip::wire::{Description, Header, Kind, Message, validate};
 use ztransport_gossip::{Node, Settings, Time};
 
 use super::{Options, quantile, summary};
@@ -16,6 +16,9 @@ use crate::world::{CLUSTER, Protection, World, address};
 const BATCH: usize = 100;
 /// Time between two datagrams at the door: so long that strangers are always looked at.
 const PAUSE_MS: u64 = 1;
+
+/// Members that a liar with the key invents; it costs so many datagrams to tell of them.
+const INVENTED: u64 = 20_000;
 
 /// The first incarnation of three bytes; there are two million of them.
 const INCARNATION_LONG: u32 = 1 << 14;
@@ -45,46 +48,29 @@ impl Nanos {
 pub(super) fn run(options: &Options) -> Result<Value, String> {
     let mut bench = Bench::new(options);
     let (rumours, bytes) = (bench.suspects.len(), bench.sealed().len());
-    let mut costs = vec![
-        ("encode_ping", bench.encode_ping()),
-        ("encode", bench.encode()),
-        ("validate", bench.validate()),
-        ("seal", bench.seal()),
-        ("open", bench.open()),
-        ("open_and_merge_known", bench.merge_known()),
-        ("open_and_merge_new", bench.merge_new()),
-    ];
+    let mut costs = bench.work();
     let new = bench.suspects.len();
     // What the suspicions made the member say is no reply to what comes now.
     bench.drain();
-    costs.extend([
-        ("drop_bad_header", bench.door(|datagram| datagram[0] ^= 1)),
-        (
-            "drop_forged_member",
-            bench.door(|datagram| datagram[40] ^= 1),
-        ),
-        (
-            "drop_forged_stranger",
-            bench.door(|datagram| datagram[5] ^= 1),
-        ),
-        ("drop_replay", bench.replay()),
-    ]);
+    costs.extend(bench.refusals());
     let replies = bench.drain();
-    let mut results = Map::new();
-    results.insert("unit".to_owned(), json!("ns for one datagram"));
-    results.insert("datagram_bytes".to_owned(), json!(bytes));
-    results.insert("suspicions_in_a_datagram".to_owned(), json!(rumours));
-    results.insert("new_suspicions_in_a_datagram".to_owned(), json!(new));
-    results.insert("members".to_owned(), json!(options.nodes));
-    results.insert("replies_to_dropped".to_owned(), json!(replies));
-    results.insert(
-        "ns_per_rumour".to_owned(),
-        per_rumour(&costs, rumours as f64, new as f64),
-    );
-    for (name, nanos) in costs {
-        results.insert(name.to_owned(), summary(nanos.0));
+    let (each, refusal) = bench.refuse_invented();
+    let all_ms = refusal.median() * INVENTED.div_ceil(each) as f64 / 1e6;
+    let mut results = json!({
+        "unit": "ns for one datagram",
+        "datagram_bytes": bytes,
+        "suspicions_in_a_datagram": rumours,
+        "new_suspicions_in_a_datagram": new,
+        "members": options.nodes,
+        "replies_to_dropped": replies,
+        "invented_members_in_a_datagram": each,
+        "ms_to_refuse_20000_members": all_ms,
+        "ns_per_rumour": per_rumour(&costs, rumours as f64, new as f64),
+    });
+    for (name, nanos) in costs.into_iter().chain([("refuse_invented", refusal)]) {
+        results[name] = summary(nanos.0);
     }
-    Ok(Value::Object(results))
+    Ok(results)
 }
 
 /// Medians divided by the rumours in a datagram; merging is what remains without opening.
@@ -123,7 +109,11 @@ const fn suspect(sid: u64, incarnation: u32, accuser: u64) -> Message<'static> {
 
 impl Bench {
     fn new(options: &Options) -> Self {
-        let settings = Settings::default();
+        // There is no room for anybody else.
+        let settings = Settings {
+            members_max: options.nodes,
+            ..Settings::default()
+        };
         let mut world = World::formed(options.nodes, options.seed, &settings, Protection::Sealed);
         let sids: Vec<u64> = world.hosts.iter().map(|host| host.node.sid()).collect();
         let sid = sids[1];
@@ -137,6 +127,35 @@ impl Bench {
             now: Time::ZERO,
             runs: options.runs.max(1),
         }
+    }
+
+    /// What is done for members.
+    fn work(&mut self) -> Vec<(&'static str, Nanos)> {
+        vec![
+            ("encode_ping", self.encode_ping()),
+            ("encode", self.encode()),
+            ("validate", self.validate()),
+            ("seal", self.seal()),
+            ("open", self.open()),
+            ("open_and_merge_known", self.merge_known()),
+            ("open_and_merge_new", self.merge_new()),
+        ]
+    }
+
+    /// What is done for others.
+    fn refusals(&mut self) -> [(&'static str, Nanos); 4] {
+        [
+            ("drop_bad_header", self.door(|datagram| datagram[0] ^= 1)),
+            (
+                "drop_forged_member",
+                self.door(|datagram| datagram[40] ^= 1),
+            ),
+            (
+                "drop_forged_stranger",
+                self.door(|datagram| datagram[5] ^= 1),
+            ),
+            ("drop_replay", self.replay()),
+        ]
     }
 
     /// Times batches of `act`, which works on what was made beforehand.
@@ -164,6 +183,10 @@ impl Bench {
     fn sealed(&mut self) -> Vec<u8> {
         let mut out = vec![0; HEADER_BYTES];
         self.body(&mut out);
+        self.seal_body(out)
+    }
+
+    fn seal_body(&mut self, mut out: Vec<u8>) -> Vec<u8> {
         self.counter += 1;
         let receiver = self.receiver.sid();
         self.sender
@@ -273,6 +296,39 @@ impl Bench {
         let mut first = self.sealed();
         self.take(&mut first);
         self.door(|_| {})
+    }
+
+    /// A full datagram of descriptions of members that do not exist, and how many they are.
+    fn invented(&mut self) -> (u64, Vec<u8>) {
+        let own = self.receiver.profile().clone();
+        let mut out = vec![0; HEADER_BYTES];
+        let first = self.counter << 16;
+        for number in 0.. {
+            let (sid, end) = (first + number, out.len());
+            let name = format!("invented-{sid:016x}");
+            let described = Description {
+                sid,
+                name: &name,
+                ..own.describe(0)
+            };
+            Message::Alive(described).encode(&mut out);
+            if out.len() + TAG_BYTES > DATAGRAM_BYTES_MIN {
+                out.truncate(end);
+                return (number, self.seal_body(out));
+            }
+        }
+        unreachable!("datagrams are bounded")
+    }
+
+    /// What telling a full view of members that do not exist costs it, and how many are told at
+    /// once.
+    fn refuse_invented(&mut self) -> (u64, Nanos) {
+        let (each, _) = self.invented();
+        let told = |bench: &mut Self| (0..BATCH).map(|_| bench.invented().1).collect();
+        let present = self.receiver.view().len();
+        let nanos = self.time(told, |bench, one: &mut Vec<u8>| bench.take(one));
+        assert_eq!(self.receiver.view().len(), present, "nobody was taken in");
+        (each, nanos)
     }
 
     fn replay(&mut self) -> Nanos {
