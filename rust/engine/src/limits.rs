@@ -50,7 +50,7 @@ pub const RALLY_TURNS_MIN: u32 = 16;
 /// Turns that the first failed spin costs: the turn it failed in, and no other.
 pub const RALLY_REST_TURNS_MIN: u32 = 1;
 /// Turns without a spin after a failed one at most: they double with each failure.
-pub const RALLY_REST_TURNS_MAX: u32 = 256;
+pub const RALLY_REST_TURNS_MAX: u32 = 1_024;
 /// Half of it are late finds in a row that count as a failure.
 pub const RALLY_PATIENCE_MAX: u32 = 8;
 /// Early finds after which the next failure counts as the first.
