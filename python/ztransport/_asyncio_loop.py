@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from ztransport import _node, _stream
 from ztransport._asyncio_background import Background
 from ztransport._errors import ConfigurationError
-from ztransport._rotation import Rotation
+from ztransport._rotation import begin
 from ztransport._ztransport import Engine, Host, Waiter
 from ztransport.config import (
     DRAIN_TIMEOUT_SECONDS,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 
     from ztransport._node import Metadata
+    from ztransport._rotation import Rotation
     from ztransport._stream import Payload
     from ztransport._ztransport import Material, Seed, Worker
     from ztransport.config import Accept, Dial, Protocol, ZeebeCompression
@@ -278,14 +279,6 @@ async def _shared_loop(idle: IdleStrategy) -> AsyncIterator[Loop]:
             await asyncio.shield(loop.stop())
 
 
-async def _load(tls: TLSConfig | None) -> tuple[Rotation | None, Material | None]:
-    """Read everything in a thread: to open a key may take seconds, in which others go on."""
-    if tls is None:
-        return None, None
-    rotation = Rotation(tls)
-    return rotation, await asyncio.to_thread(rotation.load)
-
-
 @asynccontextmanager
 async def open_node(
     address: str | None,
@@ -328,7 +321,7 @@ async def open_node(
 
     Raises `ConfigurationError` for what cannot work, such as ``accept="tls"`` without ``tls``.
     """
-    rotation, material = await _load(tls)
+    rotation, material = await begin(tls, asyncio.to_thread)
     chosen = _node.settings(
         cluster=cluster,
         node_id=node_id,

@@ -17,7 +17,7 @@ from ztransport._errors import ConfigurationError
 from ztransport._ztransport import NodeCore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from ztransport._ztransport import Material
@@ -33,6 +33,19 @@ is not valid yet may be by then."""
 Stamp: TypeAlias = tuple[int, ...] | None
 
 _logger = logging.getLogger("ztransport")
+
+
+async def begin(
+    tls: TLSConfig | None, in_thread: Callable[[Callable[[], Material]], Awaitable[Material]]
+) -> tuple[Rotation | None, Material | None]:
+    """Load what a node opens with, in a thread: a key may take seconds, in which others go on.
+
+    Raises what `TLSConfig.load` does.
+    """
+    if tls is None:
+        return None, None
+    rotation = Rotation(tls)
+    return rotation, await in_thread(rotation.load)
 
 
 class Rotation:

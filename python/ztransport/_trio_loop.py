@@ -20,7 +20,7 @@ from trio.lowlevel import (
 
 from ztransport import _node, _stream
 from ztransport._errors import ConfigurationError, DeadlineExceeded
-from ztransport._rotation import Rotation
+from ztransport._rotation import begin
 from ztransport._trio_background import Background
 from ztransport._trio_spin import spinning
 from ztransport._ztransport import Engine, Host, Waiter
@@ -38,12 +38,15 @@ if TYPE_CHECKING:
 
     from ztransport._errors import Error
     from ztransport._node import Metadata
+    from ztransport._rotation import Rotation
     from ztransport._stream import Payload
     from ztransport._ztransport import Material, Seed, Worker
     from ztransport.config import Accept, Dial, Protocol, ZeebeCompression
     from ztransport.security import TLSConfig
 
 SCOPE_SLACK_SECONDS: Final = 0.01
+
+_in_thread = functools.partial(trio.to_thread.run_sync, abandon_on_cancel=True)
 
 
 async def _let_scope_decide() -> None:
@@ -309,14 +312,6 @@ async def _shared_loop(idle: IdleStrategy) -> AsyncIterator[Loop]:
                 await loop.stop()
 
 
-async def _load(tls: TLSConfig | None) -> tuple[Rotation | None, Material | None]:
-    """Read everything in a thread: to open a key may take seconds, in which others go on."""
-    if tls is None:
-        return None, None
-    rotation = Rotation(tls)
-    return rotation, await trio.to_thread.run_sync(rotation.load, abandon_on_cancel=True)
-
-
 @asynccontextmanager
 async def open_node(
     address: str | None,
@@ -359,7 +354,7 @@ async def open_node(
 
     Raises `ConfigurationError` for what cannot work, such as ``accept="tls"`` without ``tls``.
     """
-    rotation, material = await _load(tls)
+    rotation, material = await begin(tls, _in_thread)
     chosen = _node.settings(
         cluster=cluster,
         node_id=node_id,
