@@ -56,6 +56,8 @@ pub const STRANGERS_PER_SECOND: u32 = 2_000;
 pub const GREETINGS_PER_SECOND: u32 = 1_000;
 /// Answers in anti-entropy begun per second, and at once.
 pub const SYNCS_PER_SECOND: u32 = 500;
+/// Times per second, and at once, that others are told whom we have forgotten as dead.
+pub const OBJECTIONS_PER_SECOND: u32 = 100;
 /// The longest of all configured times.
 pub const TIME_MS_CEILING: u32 = 24 * 60 * 60 * 1_000;
 

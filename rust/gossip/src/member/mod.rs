@@ -9,5 +9,5 @@ mod table;
 
 pub use order::Standing;
 pub use profile::{Profile, REACH_DATAGRAM, REACH_STREAM};
-pub use retired::Retired;
+pub use retired::{Ended, Retired};
 pub use table::{Record, Table};

@@ -18,6 +18,24 @@ const fn place(counter: u64) -> (usize, u64) {
 }
 
 impl ReplayWindow {
+    /// A window in which everything up to `counter` has come.
+    #[must_use]
+    pub const fn after(counter: u64) -> Self {
+        let mut window = Self {
+            highest: counter,
+            bits: [u64::MAX; WORDS],
+        };
+        let (word, bit) = place(counter);
+        window.bits[word] = bit | (bit - 1);
+        window
+    }
+
+    /// The greatest counter that has come.
+    #[must_use]
+    pub const fn highest(&self) -> u64 {
+        self.highest
+    }
+
     /// Whether `counter`, at least 1, has not come and is not too old.
     #[inline]
     #[must_use]
@@ -61,6 +79,19 @@ mod tests {
             if new {
                 window.commit(counter);
                 taken.insert(counter);
+            }
+        }
+    }
+
+    #[test]
+    fn g_7_a_window_goes_on_where_another_ended() {
+        for start in [0, 63, 64, 5_000] {
+            let mut window = ReplayWindow::after(start);
+            assert!((0..=start).all(|counter| !window.is_new(counter)));
+            for counter in [start + 70, start + 2, start + 1_000, start + 1] {
+                assert!(window.is_new(counter), "{counter} after {start}");
+                window.commit(counter);
+                assert!(!window.is_new(counter) && !window.is_new(start));
             }
         }
     }

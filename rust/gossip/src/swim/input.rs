@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 
 use crate::error::Drop;
 use crate::limits::{DATAGRAM_BYTES_CEILING, ENVELOPE_BYTES, GREETINGS_MAX};
+use crate::member::Ended;
 use crate::seal::{ReplayWindow, SenderKey};
 use crate::time::Time;
 use crate::wire::{Address, Header, Kind, Message, Messages, validate};
@@ -110,8 +111,12 @@ impl Node {
         header: &Header,
         bytes: &mut [u8],
     ) -> Result<(), Drop> {
-        if self.retired.holds(header.sid) {
-            return Err(Drop::Retired);
+        match self.retired.get(header.sid) {
+            Some(Ended::Final) => return Err(Drop::Retired),
+            Some(Ended::Dead { counter, .. }) if header.counter <= counter => {
+                return Err(Drop::Replay);
+            }
+            _ => {}
         }
         if header.kind.is_plain() {
             let body = self.keyring.open(None, header, self.sid, bytes);
@@ -184,12 +189,13 @@ impl Node {
 
     /// Commits the counter of a datagram that has proven its sender, and keeps the sender's key.
     pub(super) fn remember(&mut self, header: &Header, fresh: Option<SenderKey>) {
+        let window = match self.retired.get(header.sid) {
+            Some(Ended::Dead { counter, .. }) => ReplayWindow::after(counter),
+            _ => ReplayWindow::default(),
+        };
         let peer = match self.peers.entry(header.sid) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Peer {
-                key: None,
-                window: ReplayWindow::default(),
-            }),
+            Entry::Vacant(entry) => entry.insert(Peer { key: None, window }),
         };
         peer.window.commit(header.counter);
         if fresh.is_some() {

@@ -214,7 +214,7 @@ impl Node {
         let generation = other.map_or(0, |record| record.profile.generation);
         let ended =
             known.is_some_and(|record| record.sid == header.sid && record.state == State::Left);
-        let status = if ended || self.retired.holds(header.sid) {
+        let status = if ended || self.retired.is_final(header.sid) {
             STATUS_RENEW
         } else {
             0

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use crate::error::Misuse;
 use crate::limits::{INCARNATION_MAX, LEAVE_WAIT_MS, LIVES_MAX};
-use crate::member::{Profile, Record};
+use crate::member::{Ended, Profile, Record};
 use crate::time::Time;
 use crate::wire::{Properties, State};
 
+use super::input::Origin;
 use super::rumours::{Rank, Rumour};
 use super::{Node, new_sid};
 
 impl Node {
     /// What others say of us. An accusation of this incarnation is refuted by the next one; an
     /// older one is answered with what we are.
-    pub(super) fn hear_of_self(&mut self, now: Time, incarnation: u32, state: State) {
+    pub(super) fn hear_of_self(&mut self, origin: Origin, incarnation: u32, state: State) {
+        let now = origin.now;
         let own = self.incarnation();
         if self.leaving || (state == State::Alive && incarnation <= own) {
             return;
@@ -30,13 +32,14 @@ impl Node {
         self.health.worsen(1);
         self.set_self(|record| record.incarnation = incarnation + 1);
         self.announce(now, false);
+        self.refute_to_unknown(origin);
     }
 
     /// Somebody has our name. If it is a later life than ours, we become a later one still: clocks
     /// may step back between two starts.
     pub(super) fn hear_of_rival(&mut self, now: Time, sid: u64, generation: u64) {
         let own = (self.profile().generation, self.sid);
-        if self.leaving || self.retired.holds(sid) {
+        if self.leaving || self.retired.is_final(sid) {
             return;
         }
         if (generation, sid) > own {
@@ -78,7 +81,7 @@ impl Node {
             return;
         }
         let sid = new_sid(&mut self.random);
-        self.retired.add(self.sid);
+        self.retired.add(self.sid, Ended::Final);
         let profile = Profile {
             sid,
             generation: generation.max(self.profile().generation).saturating_add(1),

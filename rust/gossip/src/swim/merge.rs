@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::member::{Profile, Record, Standing};
+use crate::member::{Ended, Profile, Record, Standing};
 use crate::time::Time;
 use crate::wire::{Claim, Description, Message, State};
 
@@ -40,10 +40,10 @@ impl Node {
     /// Takes in a state: of ourselves to refute it, of others to keep the greatest.
     pub(super) fn hear(&mut self, origin: Origin, told: &Told) {
         if told.sid == self.sid {
-            return self.hear_of_self(origin.now, told.incarnation, told.state);
+            return self.hear_of_self(origin, told.incarnation, told.state);
         }
         let Some(slot) = self.table.find(told.sid) else {
-            return;
+            return self.hear_of_unknown(origin, told);
         };
         let Some(record) = self.table.get(slot) else {
             return;
@@ -63,12 +63,12 @@ impl Node {
     pub(super) fn hear_alive(&mut self, origin: Origin, description: &Description<'_>) {
         let sid = description.sid;
         if sid == self.sid {
-            return self.hear_of_self(origin.now, description.incarnation, State::Alive);
+            return self.hear_of_self(origin, description.incarnation, State::Alive);
         }
         if *description.name == *self.profile().name {
             return self.hear_of_rival(origin.now, sid, description.generation);
         }
-        if self.retired.holds(sid) {
+        if self.bars(origin, sid, description.incarnation) {
             return;
         }
         match (self.table.find(sid), self.table.find_name(description.name)) {
@@ -113,7 +113,8 @@ impl Node {
         }
         self.tell_overtaken(slot, description);
         self.reports.before_change(&self.table, slot);
-        self.forget_life(slot, known.1);
+        self.forget_life(slot, known.1, Ended::Final);
+        self.welcome_back(description.sid);
         self.table
             .replace(slot, fresh_record(description, origin.now));
         self.tell(origin, slot, Rank::Arrival, told_alive(description), true);
@@ -138,6 +139,7 @@ impl Node {
             self.statistics.members_refused += 1;
             return;
         }
+        self.welcome_back(description.sid);
         // Whoever was alone has never told anybody of itself.
         if self.table.present() == 1 && !origin.hearsay {
             self.announce(origin.now, true);
@@ -147,12 +149,12 @@ impl Node {
         self.tell(origin, slot, Rank::Arrival, told_alive(description), true);
     }
 
-    /// Drops what belongs to a life that is over; its id is never taken again.
-    pub(super) fn forget_life(&mut self, slot: u32, sid: u64) {
+    /// Drops what belongs to a life that is over, but for how it ended.
+    fn forget_life(&mut self, slot: u32, sid: u64, ended: Ended) {
         self.suspicions.end(slot);
         self.rumours.remove(slot);
         self.peers.remove(&sid);
-        self.retired.add(sid);
+        self.retired.add(sid, ended);
     }
 
     /// Forgets one member that has ended, to make room for one that has not.
@@ -174,7 +176,8 @@ impl Node {
     pub(super) fn forget(&mut self, slot: u32) {
         if let Some(sid) = self.table.get(slot).map(|record| record.sid) {
             self.reports.before_change(&self.table, slot);
-            self.forget_life(slot, sid);
+            let ended = self.end_of(slot);
+            self.forget_life(slot, sid, ended);
             self.table.remove(slot);
         }
     }

@@ -10,6 +10,7 @@ mod merge;
 mod output;
 mod probe;
 mod relay;
+mod returns;
 mod rotation;
 mod rumours;
 mod slots;
@@ -25,7 +26,8 @@ use std::sync::Arc;
 
 use crate::error::Misuse;
 use crate::limits::{
-    GREETINGS_PER_SECOND, NAME_BYTES_MAX, STRANGERS_PER_SECOND, SYNCS_PER_SECOND, Settings,
+    GREETINGS_PER_SECOND, NAME_BYTES_MAX, OBJECTIONS_PER_SECOND, STRANGERS_PER_SECOND,
+    SYNCS_PER_SECOND, Settings,
 };
 use crate::member::{Profile, Record, Retired, Table};
 use crate::random::{Random, mix};
@@ -103,6 +105,7 @@ pub struct Node {
     strangers: TokenBucket,
     greetings: TokenBucket,
     answers: TokenBucket,
+    objections: TokenBucket,
     rumours: Rumours,
     suspicions: Suspicions,
     health: Health,
@@ -181,6 +184,7 @@ impl Node {
             strangers: TokenBucket::new(STRANGERS_PER_SECOND, now),
             greetings: TokenBucket::new(GREETINGS_PER_SECOND, now),
             answers: TokenBucket::new(SYNCS_PER_SECOND, now),
+            objections: TokenBucket::new(OBJECTIONS_PER_SECOND, now),
             rumours: Rumours::default(),
             suspicions: Suspicions::default(),
             relays: Vec::new(),

@@ -219,7 +219,7 @@ impl Node {
         self.sync.write(&self.table, out);
     }
 
-    fn write_self(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_self(&self, out: &mut Vec<u8>) {
         let record = self.record();
         Message::Alive(record.profile.describe(record.incarnation)).encode(out);
     }

@@ -2,7 +2,7 @@
 
 use crate::limits::{BUCKETS, SYNC_DATAGRAMS_MAX, Settings, TAG_BYTES};
 use crate::limits::{DATAGRAM_BYTES_MIN, HEADER_BYTES};
-use crate::member::{Record, Table};
+use crate::member::{Ended, Record, Table};
 use crate::time::Time;
 use crate::wire::{Message, State, Summaries, Summary};
 
@@ -235,8 +235,17 @@ impl Node {
             .and_then(|slot| self.table.get(slot));
         summary.state.is_present()
             && summary.sid != self.sid
-            && !self.retired.holds(summary.sid)
+            && self.may_be_new(summary)
             && known.is_none_or(|record| record.profile.version < summary.version)
+    }
+
+    /// Whether somebody who is not in the view may come into it.
+    fn may_be_new(&self, summary: &Summary) -> bool {
+        match self.retired.get(summary.sid) {
+            None => true,
+            Some(Ended::Final) => false,
+            Some(Ended::Dead { incarnation, .. }) => summary.incarnation > incarnation,
+        }
     }
 
     /// Asks for a description that is newer than ours.
