@@ -31,7 +31,9 @@ __all__ = [
     "Waiter",
     "Worker",
     "ZeebeMembers",
+    "built_with",
     "decode_broker_info",
+    "generator_idle",
     "gossip_decode",
     "gossip_encode",
     "gossip_open",
@@ -43,6 +45,12 @@ __all__ = [
 
 def limit_defaults() -> dict[str, int]:
     """Return every limit of a node and its default."""
+
+def built_with() -> dict[str, str]:
+    """Return the versions of rustls, its cryptography (`aws-lc-rs`, `aws-lc-sys`) and `rustc`.
+
+    And the `profile` of the build, "release" or "debug".
+    """
 
 def gossip_encode(messages: Sequence[tuple[Any, ...]]) -> bytes:
     """Return the body that holds messages, each a type code and its fields."""
@@ -80,6 +88,9 @@ def decode_broker_info(value: bytes) -> dict[str, Any]:
 
     Raises `ValueError` for anything else.
     """
+
+def generator_idle() -> str:
+    """Return what the generator does while nothing is ready: "sleep", "adaptive" or "spin"."""
 
 def run_generator() -> None:
     """Measure the windows that standard input asks for, until it ends.

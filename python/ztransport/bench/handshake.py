@@ -13,14 +13,14 @@ from contextlib import closing
 from ztransport.bench import fairness
 from ztransport.bench.processes import BenchError
 
-__all__ = ["Listener", "server_hello"]
+__all__ = ["Listener", "is_resumed", "server_hello"]
 
 HEARD_BYTES_MAX = 16_384
 WAIT_S_MAX = 5.0
 HANDSHAKE_RECORD, SERVER_HELLO = 22, 2
 RECORD_HEADER_BYTES, MESSAGE_HEADER_BYTES = 5, 4
 RANDOM_END = MESSAGE_HEADER_BYTES + 2 + 32
-SUPPORTED_VERSIONS, KEY_SHARE = 43, 51
+PRE_SHARED_KEY, SUPPORTED_VERSIONS, KEY_SHARE = 41, 43, 51
 VERSIONS = {0x0304: fairness.VERSION}
 SUITES = {
     0x1301: fairness.CIPHER_SUITE,
@@ -35,20 +35,34 @@ def server_hello(heard: bytes) -> dict[str, str] | None:
 
     Raises ValueError when they do not begin with a ServerHello.
     """
+    message = _message(heard)
+    return _agreed(message) if message is not None else None
+
+
+def is_resumed(heard: bytes) -> bool:
+    """Whether a listener took up an earlier session: then it answers with a pre-shared key."""
+    message = _message(heard)
+    return message is not None and PRE_SHARED_KEY in _read(message)[1]
+
+
+def _message(heard: bytes) -> bytes | None:
     if len(heard) < RECORD_HEADER_BYTES:
         return None
     message = heard[RECORD_HEADER_BYTES:]
     length = int.from_bytes(heard[3:5], "big")
     if heard[0] != HANDSHAKE_RECORD or (message and message[0] != SERVER_HELLO):
         raise ValueError(f"it begins with {heard[:6].hex(' ')}, which is no ServerHello")
-    if len(message) < length:
-        return None
-    return _agreed(message[:length])
+    return message[:length] if len(message) >= length else None
+
+
+def _read(message: bytes) -> tuple[int, dict[int, bytes]]:
+    """Where the suite stands, and the extensions by number."""
+    suite_at = RANDOM_END + 1 + message[RANDOM_END]
+    return suite_at, dict(_extensions(message[suite_at + 5 :]))
 
 
 def _agreed(message: bytes) -> dict[str, str]:
-    suite_at = RANDOM_END + 1 + message[RANDOM_END]
-    extensions = dict(_extensions(message[suite_at + 5 :]))
+    suite_at, extensions = _read(message)
     return {
         "version": _name(VERSIONS, extensions.get(SUPPORTED_VERSIONS, message[4:6])),
         "cipher_suite": _name(SUITES, message[suite_at : suite_at + 2]),

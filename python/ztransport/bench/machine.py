@@ -6,9 +6,13 @@ import os
 import re
 from pathlib import Path
 
+from ztransport.bench import interface
+
 __all__ = ["SYSCTLS", "described", "read"]
 
 CPU = Path("/sys/devices/system/cpu")
+LOOPBACK = "lo"
+ULP = Path("/proc/sys/net/ipv4/tcp_available_ulp")
 SYSCTLS = (
     "kernel.randomize_va_space",
     "net.core.rmem_max",
@@ -43,7 +47,7 @@ Facts = dict[str, object]
 
 
 def described() -> Facts:
-    """Processor, kernel settings, memory, limits of this process, and the loopback interface."""
+    """Processor, kernel settings, memory, limits of this process, and the interface used."""
     info = read(Path("/proc/cpuinfo")) or ""
     return {
         "microcode": _field(info, "microcode"),
@@ -55,6 +59,8 @@ def described() -> Facts:
         "numa_nodes": len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or None,
         "turbo": _turbo(),
         "idle_driver": read(CPU / "cpuidle/current_driver"),
+        "idle_governor": read(CPU / "cpuidle/current_governor_ro"),
+        "idle_states": _idle_states(),
         "mitigations": _mitigations(),
         "kernel_options": _options(read(Path("/proc/cmdline")) or ""),
         "clocksource": read(
@@ -66,7 +72,8 @@ def described() -> Facts:
         "swap_kb": _memory("SwapTotal"),
         "cgroup_cpu_max": read(Path("/sys/fs/cgroup/cpu.max")),
         "cgroup_memory_max": read(Path("/sys/fs/cgroup/memory.max")),
-        "loopback_mtu": read(Path("/sys/class/net/lo/mtu")),
+        "ktls": "tls" in (read(ULP) or "").split(),
+        "interface": _interface(LOOPBACK),
     }
 
 
@@ -76,6 +83,22 @@ def read(path: Path) -> str | None:
         return path.read_text().strip()
     except OSError:
         return None
+
+
+def _interface(name: str) -> Facts:
+    """The interface that every hop of a run crosses."""
+    return {
+        "name": name,
+        "mtu": read(Path("/sys/class/net") / name / "mtu"),
+        "queueing": interface.queueing(name),
+        "offloads": interface.offloads(name),
+    }
+
+
+def _idle_states() -> list[str]:
+    """How deep the processor may sleep, which decides how long it takes to wake."""
+    found = sorted((CPU / "cpu0/cpuidle").glob("state*/name"))
+    return [name for path in found if (name := read(path))]
 
 
 def _options(command_line: str) -> list[str]:

@@ -159,6 +159,7 @@ def _facts(summary: Summary) -> Grid:
         ["measuring seconds", f"{manifest['measuring_seconds']:.0f}"],
     ]
     rows += [["negotiated", _shown(manifest["negotiated"])]]
+    rows += _flat(manifest.get("tls", {}))
     rows += [[name, _shown(found)] for name, found in manifest["programs"].items()]
     return Grid(["fact", "value"], [*rows, *_flat(manifest["environment"])])
 

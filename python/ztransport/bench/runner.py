@@ -160,7 +160,7 @@ def differs(old: Record, new: Record) -> str | None:
         return "it was begun with other variants, workloads or lengths"
     if old["programs"] != new["programs"]:
         return "it was begun with other versions of the proxies"
-    for name in ("commit", "cpu_model", "kernel", "packages"):
+    for name in ("commit", "cpu_model", "kernel", "packages", "built_with"):
         if old["environment"].get(name) != new["environment"].get(name):
             return f"it was begun with another {name.replace('_', ' ')}"
     return None
@@ -186,6 +186,7 @@ class _Run:
         self._tell(f"starting {len(self._profile.variants)} variants")
         self._session.restart(self._generation)
         self._session.probe()
+        self._record.update(tls=self._session.tls())
         self._calibrate()
         begin, begun_block = time.monotonic(), left[0].block if left else 0
         for number, place in enumerate(left):

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
 
-from ztransport.bench import fairness, judging, readings
+from ztransport.bench import fairness, judging, overheard, readings
 from ztransport.bench.driving import Asked, Generator, Measured, Refused
 from ztransport.bench.placement import placement
 from ztransport.bench.processes import BenchError, InvalidMeasurement, scratch_folder
@@ -109,6 +109,15 @@ class Session:
         for variant in self._variants:
             for entry in sorted(self._entries):
                 self._probe(variant, entry)
+
+    def tls(self) -> dict[str, object]:
+        """The certificate, and what the wire of every encrypted variant has. Raises BenchError."""
+        hops = {
+            one.name: overheard.overhear(one, self.stack(one), self.files, self.generator)
+            for one in self._variants
+            if overheard.is_encrypted(one)
+        }
+        return {"certificate": fairness.certificate(self.files), "hops": hops}
 
     def _probe(self, variant: Variant, entry: Entry) -> None:
         work = Workload(

@@ -33,6 +33,15 @@ class Site:
     tools: Mapping[str, Tool]
 
 
+@dataclass(frozen=True, slots=True)
+class Between:
+    """How the hop between two proxies can be heard: what is dialled reaches what listens here."""
+
+    dialled: int
+    listened: int
+    upstream: int
+
+
 @dataclass(slots=True)
 class Stack:
     """A variant's running processes by role, and the ports to dial by entry."""
@@ -42,6 +51,7 @@ class Stack:
     programs: dict[str, Program] = field(default_factory=dict)
     entries: dict[str, int] = field(default_factory=dict)
     pids: dict[str, list[int]] = field(default_factory=dict)
+    between: Between | None = None
 
     @property
     def ended(self) -> str | None:
@@ -64,6 +74,7 @@ def started(
         if variant.proxy is not None:
             _start_proxies(stack, site, list(ways.values()), ends)
         stack.entries = {name: planned.port for name, planned in ways.items()}
+        stack.between = _between(ways["broker"])
         stack.pids = {role: program.pids for role, program in stack.programs.items()}
         yield stack
 
@@ -111,6 +122,12 @@ def _start_proxies(stack: Stack, site: Site, ways: list[Way], ends: ExitStack) -
     for planned in ways:
         if planned.heard is not None:
             _refuse_mismatch(stack.variant, planned)
+
+
+def _between(planned: Way) -> Between | None:
+    if planned.heard is None:
+        return None
+    return Between(planned.heard.port, planned.heard.upstream_port, planned.server_legs[0].port)
 
 
 def _refuse_mismatch(variant: Variant, planned: Way) -> None:

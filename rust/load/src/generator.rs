@@ -106,6 +106,12 @@ fn measured(line: &str, output: &mut impl Write) -> io::Result<Result<(), String
     }
 }
 
+/// The engine of every window, which a record tells.
+#[must_use]
+pub fn engine_settings() -> EngineSettings {
+    EngineSettings::default()
+}
+
 /// A window's connections.
 struct Ready {
     spec: Spec,
@@ -116,7 +122,7 @@ struct Ready {
 impl Ready {
     fn new(line: &str) -> Result<Ready, String> {
         let spec = Spec::parse(line)?;
-        let mut host = Host::new(EngineSettings::default(), &spec.cluster, spec.tls()?)?;
+        let mut host = Host::new(engine_settings(), &spec.cluster, spec.tls()?)?;
         let target = spec.target()?;
         let pattern: Box<dyn Pattern> = match spec.pattern {
             Kind::Request => Box::new(Requests::new(&mut host, &spec, &target)?),

@@ -18,6 +18,7 @@ mod statistics;
 mod workers;
 
 mod bell;
+mod built;
 mod calls;
 mod cluster;
 mod codec;
@@ -46,6 +47,8 @@ mod _ztransport {
     #[pymodule_export]
     use crate::bell::Bell;
     #[pymodule_export]
+    use crate::built::built_with;
+    #[pymodule_export]
     use crate::cluster::Membership;
     #[pymodule_export]
     use crate::codec::gossip_decode;
@@ -57,6 +60,8 @@ mod _ztransport {
     use crate::envelope::gossip_open;
     #[pymodule_export]
     use crate::envelope::gossip_seal;
+    #[pymodule_export]
+    use crate::generator::generator_idle;
     #[pymodule_export]
     use crate::generator::run_generator;
     #[pymodule_export]

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+from ztransport.bench.environment import tls_library
 from ztransport.bench.fairness import Files
 from ztransport.bench.proxies.model import Kind, Leg, Tool
 
@@ -22,7 +23,7 @@ __all__ = ["RELAY"]
 def find() -> Tool:
     """The relay of this package."""
     version = f"relay/{metadata.version('ztransport')}"
-    return Tool(sys.executable, version, "Rust, one thread, epoll", "rustls (aws-lc-rs)")
+    return Tool(sys.executable, version, "Rust, one thread, epoll", tls_library())
 
 
 def configure(_: Tool, legs: Sequence[Leg], files: Files) -> dict[str, str]:
