@@ -95,6 +95,32 @@ def test_a_program_on_the_path_is_taken_and_described_without_its_place(
     assert str(program) not in json.dumps(tool.described())
 
 
+def test_own_scripts_hide_no_program_further_down_the_path(
+    pretend: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, own = pretend("envoy", ENVOY), tmp_path / "own"
+    own.mkdir()
+    script = own / "envoy"
+    script.write_text(program.read_text().replace("1.40.0", "1.0.0"))
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(own / "python"))
+    monkeypatch.setenv("PATH", f"{own}:{tmp_path}")
+    assert KINDS["envoy"].find().path == str(program)
+    program.unlink()
+    assert KINDS["envoy"].find().path == str(script)
+
+
+def test_a_program_that_cannot_serve_hides_none_further_down_the_path(
+    pretend: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, first = pretend("envoy", ENVOY), tmp_path / "first"
+    first.mkdir()
+    (first / "envoy").write_text("#!/bin/false")
+    (first / "envoy").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{first}:{tmp_path}")
+    assert KINDS["envoy"].find().path == str(program)
+
+
 def test_what_is_missing_is_told_with_the_remedy(pretend: Callable[[str, str], Path]) -> None:
     pretend("other", "")
     tools, missing = proxies.found()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio.lowlevel import ParkingLot
 
-from ztransport._errors import ConfigurationError, LimitExceeded, Overloaded, Rejected
+import ztransport as zt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ def partition_of(metadata: Mapping[str, bytes], partitions: int) -> int:
     """
     if (number := metadata.get("partition")) is not None:
         if not (number.isdigit() and len(number) <= 9 and int(number) < partitions):
-            raise Rejected(BAD_REQUEST, f"a partition is a number below {partitions}")
+            raise zt.Rejected(BAD_REQUEST, f"a partition is a number below {partitions}")
         return int(number)
     key = metadata.get("key")
     return 0 if key is None else zlib.crc32(key) % partitions
@@ -123,7 +123,7 @@ class Partition:
         Raises `Overloaded` if the partition has all the subscribers it may have.
         """
         if self.subscribers_count >= self._subscriptions_max:
-            raise Overloaded(f"the partition has {self._subscriptions_max} subscribers")
+            raise zt.Overloaded(f"the partition has {self._subscriptions_max} subscribers")
         subscription = Subscription(self.begin)
         self._subscriptions.add(subscription)
         try:
@@ -170,7 +170,7 @@ class Topics:
         """
         bounds = (topics_max, queue_messages_max, queue_bytes_max, subscriptions_max)
         if min(bounds) < 1 or not 1 <= partitions <= PARTITIONS_MAX:
-            raise ConfigurationError(
+            raise zt.ConfigurationError(
                 f"a topic has 1 to {PARTITIONS_MAX} partitions, and its bounds are at least 1"
             )
         self.partitions = partitions
@@ -188,7 +188,7 @@ class Topics:
         name = _topic_name(topic)
         if name not in self._topics:
             if len(self._topics) >= self._topics_max:
-                raise LimitExceeded(f"the broker has {self._topics_max} topics: topics_max")
+                raise zt.LimitExceeded(f"the broker has {self._topics_max} topics: topics_max")
             self._topics[name] = [Partition(*self._bounds) for _ in range(self.partitions)]
         return self._topics[name][number]
 
@@ -202,5 +202,5 @@ def _topic_name(topic: bytes) -> str:
     except UnicodeDecodeError:
         name = ""
     if not 0 < len(topic) <= TOPIC_BYTES_MAX or not name:
-        raise Rejected(BAD_REQUEST, f"a topic is 1 to {TOPIC_BYTES_MAX} bytes of UTF-8")
+        raise zt.Rejected(BAD_REQUEST, f"a topic is 1 to {TOPIC_BYTES_MAX} bytes of UTF-8")
     return name

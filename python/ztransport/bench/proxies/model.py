@@ -107,12 +107,16 @@ class Ports:
 
 
 def on_path(*names: str) -> Iterator[str]:
-    """Programs of these names on PATH, without the scripts of this interpreter's own packages."""
-    own = str(Path(sys.executable).parent)
+    """Programs of these names on PATH, without the scripts of this interpreter's own packages.
+
+    An activated environment has its scripts first on PATH, where they hide the system's programs.
+    """
+    folders = dict.fromkeys(os.path.realpath(one) for one in os.get_exec_path() if one)
+    folders.pop(os.path.realpath(Path(sys.executable).parent), None)
     for name in names:
-        found = shutil.which(name)
-        if found is not None and str(Path(found).parent) != own:
-            yield found
+        for folder in folders:
+            if found := shutil.which(name, path=folder):
+                yield found
 
 
 def scripted(name: str) -> Iterator[str]:
