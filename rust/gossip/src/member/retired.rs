@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::limits::RETIRED_MAX;
 
 /// How a life that is forgotten ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
     /// For good: it was left, or a later life of its name took its place.
     Final,

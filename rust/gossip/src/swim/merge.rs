@@ -183,7 +183,13 @@ impl Node {
     }
 
     /// Keeps a greater standing, with what follows from it.
-    fn apply(&mut self, origin: Origin, slot: u32, told: Told, profile: Option<Arc<Profile>>) {
+    pub(super) fn apply(
+        &mut self,
+        origin: Origin,
+        slot: u32,
+        told: Told,
+        profile: Option<Arc<Profile>>,
+    ) {
         let was = self.table.get(slot).map(|record| record.state);
         let whole = profile.is_some() || was.is_some_and(|state| !state.is_present());
         self.reports.before_change(&self.table, slot);

@@ -7,6 +7,8 @@ mod input;
 mod join;
 mod life;
 mod merge;
+#[cfg(test)]
+mod model;
 mod output;
 mod probe;
 mod relay;

@@ -71,7 +71,7 @@ pub(super) struct Outgoing {
     to: To,
     /// How it should travel: as a datagram to whoever takes some.
     via: Via,
-    content: Content,
+    pub(super) content: Content,
 }
 
 /// Where a datagram goes and how it is sealed.
