@@ -197,8 +197,6 @@ def test_what_cannot_be(face: Face) -> None:
         await refused("texts in UTF-8", properties={"a": b"\xff"})
         await refused("more properties", properties={str(n): "" for n in range(65)})
         await refused("larger", properties={"a": "x" * 32_768})
-        settings = face.zt.ClusterSettings(gossip_fanout=17)
-        await refused("gossipFanout is 17: choose 1 to 16", settings=settings)
         with socket.socket(type=socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]

@@ -264,9 +264,19 @@ def test_properties_are_told(face: Face) -> None:
         ({"transport": "sctp"}, "udp"),
         ({"protocol": "raft"}, "zt/1"),
         ({"properties": {"k": bytes(766)}}, "768"),
+        ({"key": KEY.hex()}, "32 bytes, not a str"),
+        ({"properties": {"k": 766}}, "'k' is a pair of str and int"),
+        ({"properties": {"k": "\ud800"}}, "UTF-8"),
+        ({"properties": "k=v"}, "a mapping, not a str"),
+        ({"seeds": "127.0.0.1:1"}, "a list such as"),
+        ({"seeds": [("127.0.0.1", 1)]}, "a list such as"),
+        ({"seeds": ["127.0.0.1"]}, "host:port"),
+        ({"seeds": ["127.0.0.1:0"]}, "host:port"),
         ({"seeds": ["unix:/tmp/x"]}, "host:port"),
         ({"seeds": ["127.0.0.1:1"] * 65}, "0 to 64"),
-        ({"settings": ztransport.ClusterSettings(gossip_fanout=17)}, "gossip_fanout is 17"),
+        # Zeebe's own protocol takes this.
+        ({"settings": ztransport.ClusterSettings(probe_timeout_ms=1_001)}, "choose 1 to 1000"),
+        ({"settings": ztransport.ClusterSettings(sync_interval_ms=99)}, "choose 100 to 86400000"),
     ],
 )
 def test_what_cannot_be_is_refused(face: Face, chosen: dict[str, Any], words: str) -> None:
@@ -291,6 +301,44 @@ def test_a_member_listens_on_one_address_and_is_one_member(face: Face) -> None:
             with refused:
                 async with face.zt.open_cluster(a.node, key=KEY):
                     raise AssertionError("it was opened twice")
+
+    face.run(main)
+
+
+@every_face
+@pytest.mark.parametrize("protocol", ["zt/1", "zeebe"])
+def test_a_membership_ends_with_its_node(face: Face, protocol: str) -> None:
+    async def main() -> None:
+        opened = open_node(face, node_id="a", protocols=("zt/1", "zeebe"))
+        chosen = {"sealing": "none", "protocol": protocol}
+        async with opened as node, face.zt.open_cluster(node, **chosen) as cluster:
+            events = cluster.events()
+            await node._shut(0.0)
+            ended = pytest.raises(_errors.Closed, match="leave open_cluster first")
+            for waiting in (cluster.converged(), anext(events)):
+                with ended:
+                    await waiting
+            with ended:
+                cluster.update_properties({})
+            await cluster.leave()
+
+    face.run(main)
+
+
+@every_face
+def test_who_has_left_is_told_so(face: Face) -> None:
+    async def main() -> None:
+        async with member(face, "a") as a:
+            await a.leave()
+            await a.leave()
+            left = pytest.raises(_errors.Closed, match="this member has left")
+            with left:
+                a.update_properties({})
+            with left:
+                a.rotate_key(NEXT_KEY)
+        # Its node is gone as well now, and it is told the same.
+        with left:
+            a.update_properties({})
 
     face.run(main)
 

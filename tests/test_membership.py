@@ -169,11 +169,36 @@ def test_zeebe_settings_come_from_the_section_of_the_role(tmp_path: Path, role: 
 @pytest.mark.parametrize(
     ("key", "value"),
     [("PROBETIMEOUT", "soon"), ("SYNCINTERVAL", "5 weeks"), ("SYNCINTERVAL", "P"),
-     ("GOSSIPFANOUT", "-1"), ("GOSSIPFANOUT", "²"), ("NOTIFYSUSPECT", "perhaps")],
+     ("GOSSIPFANOUT", "-1"), ("GOSSIPFANOUT", "²"), ("NOTIFYSUSPECT", "perhaps"),
+     ("SUSPECTPROBES", "9" * 5_000), ("PROBETIMEOUT", "9" * 5_000)],
 )  # fmt: skip
 def test_a_mistake_in_zeebes_settings_names_its_key(key: str, value: str) -> None:
     with pytest.raises(zt.ConfigurationError, match=BROKER + key):
         zt.zeebe_membership(None, environ={BROKER + key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "least", "greatest"),
+    [
+        ("GOSSIPINTERVAL", "gossip_interval_ms", 10, 60_000),
+        ("GOSSIPFANOUT", "gossip_fanout", 1, 16),
+        ("PROBEINTERVAL", "probe_interval_ms", 10, 60_000),
+        ("PROBETIMEOUT", "probe_timeout_ms", 1, 60_000),
+        ("SUSPECTPROBES", "suspect_probes", 0, 16),
+        ("FAILURETIMEOUT", "failure_timeout_ms", 0, 86_400_000),
+        ("SYNCINTERVAL", "sync_interval_ms", 10, 86_400_000),
+    ],
+)
+def test_zeebes_settings_have_ranges(key: str, field: str, least: int, greatest: int) -> None:
+    def read(value: int) -> Any:
+        return getattr(zt.zeebe_membership(None, environ={BROKER + key: str(value)}), field)
+
+    assert [read(least), read(greatest)] == [least, greatest]
+    for value in {max(least - 1, 0), greatest + 1} - {least}:
+        with pytest.raises(zt.ConfigurationError, match=f"{key}.* choose {least} to {greatest}"):
+            read(value)
+        with pytest.raises(zt.ConfigurationError, match=f"{field} is {value}: choose {least} to"):
+            zt.ClusterSettings(**{field: value})  # type: ignore[arg-type]
 
 
 def test_an_unknown_key_of_a_membership_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import os
 import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakSet
 
 from ztransport import security
 from ztransport._errors import ConfigurationError
@@ -181,6 +182,11 @@ class Node(Rotating, Waits):
     address: str | None = None
     """The address it listens on, with the port that was bound; none if it only dials."""
 
+    @functools.cached_property
+    def _memberships(self) -> WeakSet[Any]:
+        """What ends with this node, if it has not ended before."""
+        return WeakSet()
+
     def handle(self, subject: str, handler: Handler) -> None:
         """Answer requests and one-way messages on ``subject`` with what ``handler`` returns.
 
@@ -264,6 +270,8 @@ class Node(Rotating, Waits):
                 await self._wait_bounded(waiter, timeout, shield=True)
         finally:
             self._close()
+            for membership in tuple(self._memberships):
+                membership._node_closed()
             # Whoever still waits for this node's peers learns of its end here.
             self.engine.turn()
 

@@ -10,6 +10,7 @@ from ztransport import membership
 from ztransport._errors import ConfigurationError, Error
 from ztransport._stream import Done
 from ztransport._ztransport import Bell, Membership
+from ztransport.config import DAY_MS, check_range
 from ztransport.membership import (
     LEAVE_TIMEOUT_SECONDS,
     ClusterStatistics,
@@ -37,6 +38,10 @@ ClusterProtocol = Literal["zt/1", "zeebe"]
 
 PROBE_TIMEOUT_MS_MIN: Final = 50
 """The shortest wait for an answer, unless the longest is shorter."""
+
+FAILURE_TIMEOUT_MS_MAX: Final = 600_000
+SYNC_INTERVAL_MS_MIN: Final = 100
+"""Where the native protocol takes less than Zeebe's."""
 
 
 @asynccontextmanager
@@ -94,8 +99,8 @@ async def open_cluster(
     cluster = NativeCluster(
         node,
         membership.encoded(properties),
-        seeds=list(seeds),
-        key=key,
+        seeds=membership.seed_list(seeds),
+        key=None if key is None else membership.key_bytes(key),
         key_epoch=key_epoch,
         sealing=sealing,
         streams_only=transport == "tcp",
@@ -121,6 +126,13 @@ def native(settings: ClusterSettings | None) -> dict[str, int]:
     """Return the native protocol's settings for Zeebe's; without any it has its own defaults."""
     if settings is None:
         return {}
+    # What Zeebe takes and this protocol does not.
+    for name, least, greatest in (
+        ("probe_timeout_ms", 1, settings.probe_interval_ms),
+        ("failure_timeout_ms", 0, FAILURE_TIMEOUT_MS_MAX),
+        ("sync_interval_ms", SYNC_INTERVAL_MS_MIN, DAY_MS),
+    ):
+        check_range(name, getattr(settings, name), least, greatest)
     return {
         "gossip_interval_ms": settings.gossip_interval_ms,
         "gossip_fanout": settings.gossip_fanout,
@@ -157,6 +169,7 @@ class NativeCluster(membership.Cluster):
         It takes effect at once; the result may be awaited. Raises `ConfigurationError` for
         properties that cannot be sent, and `Closed` once this member has left.
         """
+        self._check_member()
         self._core.update_properties(dict(membership.encoded(properties)))
         return Done()
 
@@ -176,9 +189,10 @@ class NativeCluster(membership.Cluster):
         Do the same on every member, in any order and at any time, over a channel that the old key
         does not protect. Members that hold both keys use the new one among themselves; the old
         one is forgotten when all hold the new. Awaiting the result waits for that. Raises
-        `ConfigurationError` while another rotation runs.
+        `ConfigurationError` while another rotation runs, and `Closed` once this member has left.
         """
-        return _Rotation(self, self._core.install_key(key))
+        self._check_member()
+        return _Rotation(self, self._core.install_key(membership.key_bytes(key)))
 
     def statistics(self) -> ClusterStatistics:
         """Return counters since the cluster was opened."""

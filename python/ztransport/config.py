@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from ztransport._errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -138,12 +140,27 @@ class Limits:
         return dataclasses.asdict(self)
 
 
+DAY_MS: Final = 86_400_000
+
+CLUSTER_RANGES: Final[Mapping[str, tuple[int, int]]] = {
+    "gossip_interval_ms": (10, 60_000),
+    "gossip_fanout": (1, 16),
+    "probe_interval_ms": (10, 60_000),
+    "probe_timeout_ms": (1, 60_000),
+    "suspect_probes": (0, 16),
+    "failure_timeout_ms": (0, DAY_MS),
+    "sync_interval_ms": (10, DAY_MS),
+}
+"""The least and the greatest value of each number in `ClusterSettings`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterSettings:
     """How a membership probes and tells, under Zeebe's names and with Zeebe's defaults.
 
     They are Zeebe's ``zeebe.broker.cluster.membership``, with the unit behind each name. Without
     settings the native protocol has defaults of its own; with them it takes what it has a use for.
+    Raises `ConfigurationError` for a number out of its range.
     """
 
     broadcast_updates: bool = False
@@ -159,11 +176,24 @@ class ClusterSettings:
     probe_interval_ms: int = 1_000
     """Time between two probes: 10 to 60,000."""
     probe_timeout_ms: int = 100
-    """The longest wait for an answer before others are asked to probe: 1 to the interval."""
+    """The longest wait for an answer before others are asked to probe: 1 to 60,000. The native
+    protocol takes at most the probe interval."""
     suspect_probes: int = 3
     """Members asked to probe one that did not answer: 0 to 16."""
     failure_timeout_ms: int = 10_000
-    """How long a suspected member may refute: 0 to 600,000. The native protocol adds the time
-    that two rumours need to spread."""
+    """How long a suspected member may refute: 0 to 86,400,000. The native protocol takes at most
+    600,000, and adds the time that two rumours need to spread."""
     sync_interval_ms: int = 10_000
-    """Time between two exchanges of views: 100 to 86,400,000."""
+    """Time between two exchanges of views: 10 to 86,400,000. The native protocol takes 100 or
+    more."""
+
+    def __post_init__(self) -> None:
+        """Refuse the first number that is out of its range."""
+        for name, (least, greatest) in CLUSTER_RANGES.items():
+            check_range(name, getattr(self, name), least, greatest)
+
+
+def check_range(name: str, value: object, least: int, greatest: int) -> None:
+    """Raise `ConfigurationError` unless a value is a whole number in a range."""
+    if not isinstance(value, int) or not least <= value <= greatest:
+        raise ConfigurationError(f"{name} is {value!r}: choose {least} to {greatest}")

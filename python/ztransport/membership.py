@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakSet
 
-from ztransport._errors import Closed
+from ztransport._datagrams import host_port
+from ztransport._errors import Closed, ConfigurationError
 from ztransport._ztransport import Bell
 from ztransport.broker_info import broker_info
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import Self
 
     from ztransport._errors import Error
@@ -289,6 +291,7 @@ class Cluster(ABC):
         self._wait: Callable[[Waiter], Awaitable[Any]] = node._wait
         self._ended = False
         self._failure: Error | None = None
+        node._memberships.add(self)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -336,15 +339,54 @@ class Cluster(ABC):
         if self._ended:
             raise self._failure or Closed("this member has left the cluster")
 
+    def _node_closed(self) -> None:
+        """The node is gone, and nothing will come any more."""
+        if not self._ended:
+            text = "the node was closed under its membership: leave open_cluster first"
+            self._end(Closed(text))
+
     def _end(self, failure: Error | None) -> None:
         self._ended, self._failure = True, failure
         self._bell.ring()
 
 
 def encoded(properties: Mapping[str, bytes | str] | None) -> Mapping[str, bytes]:
-    """Return properties with texts as UTF-8, in the order of their keys, not to be changed."""
-    pairs = {
-        key: value.encode() if isinstance(value, str) else bytes(value)
-        for key, value in sorted((properties or {}).items())
-    }
-    return MappingProxyType(pairs)
+    """Return properties with texts as UTF-8, in the order of their keys, not to be changed.
+
+    Raises `ConfigurationError` for anything that is neither text nor bytes.
+    """
+    given = {} if properties is None else properties
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"properties are a mapping, not a {type(given).__name__}")
+    pairs = {key: _value(key, value) for key, value in given.items()}
+    return MappingProxyType(dict(sorted(pairs.items())))
+
+
+def _value(key: object, value: object) -> bytes:
+    if isinstance(key, str) and isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    try:
+        if isinstance(key, str) and isinstance(value, str):
+            return value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"property {key!r} is a text that UTF-8 cannot hold") from None
+    kinds = f"{type(key).__name__} and {type(value).__name__}"
+    text = f"property {key!r} is a pair of {kinds}: a key is a text, a value a text or bytes"
+    raise ConfigurationError(text)
+
+
+def seed_list(seeds: Sequence[str]) -> list[str]:
+    """Return addresses of members as a list. Raises `ConfigurationError` for what is none."""
+    if isinstance(seeds, str) or not all(isinstance(seed, str) for seed in seeds):
+        raise ConfigurationError(f'seeds is a list such as ["host:port"], not {seeds!r}')
+    for seed in seeds:
+        host_port(seed)
+    return list(seeds)
+
+
+def key_bytes(key: object) -> bytes:
+    """Take a key that is bytes; how many they are is checked where they are used."""
+    if isinstance(key, bytes | bytearray | memoryview):
+        return bytes(key)
+    kind = type(key).__name__
+    raise ConfigurationError(f"a key is 32 bytes, not a {kind}: bytes.fromhex makes them of digits")

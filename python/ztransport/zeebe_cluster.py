@@ -67,7 +67,7 @@ async def open_zeebe_cluster(
     """
     cluster = ZeebeCluster(
         node,
-        seeds=[host_port(seed) for seed in seeds],
+        seeds=[host_port(seed) for seed in membership.seed_list(seeds)],
         properties=_texts(properties),
         settings={} if settings is None else asdict(settings),
         version=version,
@@ -117,6 +117,7 @@ class ZeebeCluster(membership.Cluster):
         out. Raises `ConfigurationError` for properties that cannot be sent, and `Closed` once this
         member has left.
         """
+        self._check_member()
         self._machine.update_properties(time.monotonic(), _texts(properties))
         self._step()
         return Done()
@@ -330,10 +331,6 @@ def _addresses(node: Node) -> tuple[tuple[str, int], tuple[str, int]]:
 
 def _texts(properties: Mapping[str, bytes | str] | None) -> dict[str, str]:
     try:
-        return {key: _text(value) for key, value in (properties or {}).items()}
+        return {key: value.decode() for key, value in membership.encoded(properties).items()}
     except UnicodeDecodeError:
         raise ConfigurationError("properties of a Zeebe member are texts in UTF-8") from None
-
-
-def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else bytes(value).decode()

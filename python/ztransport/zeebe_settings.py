@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ztransport._errors import ConfigurationError
-from ztransport.config import ClusterSettings
+from ztransport.config import CLUSTER_RANGES, ClusterSettings
 from ztransport.security import TLSConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from os import PathLike
 
 Role = Literal["broker", "gateway"]
@@ -76,9 +76,13 @@ MILLISECONDS: Final = {"": 1, "ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, 
 TRUTHS: Final = {"true": True, "on": True, "yes": True, "1": True}
 FALSEHOODS: Final = {"false": False, "off": False, "no": False, "0": False, "": False}
 
-_DURATION = re.compile(r"\+?(\d+)\s*([a-z]*)", re.IGNORECASE)
+# As many digits as any of these numbers may have, and more than enough to be out of its range.
+_COUNT = re.compile(r"[0-9]{1,18}")
+_DURATION = re.compile(r"\+?([0-9]{1,18})\s*([a-z]*)", re.IGNORECASE)
 _ISO_DURATION = re.compile(
-    r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,3})0*)?S)?)?", re.IGNORECASE
+    r"P(?:(\d{1,18})D)?(?:T(?:(\d{1,18})H)?(?:(\d{1,18})M)?"
+    r"(?:(\d{1,18})(?:\.(\d{1,3})0*)?S)?)?",
+    re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(r"\$\{([^}:]+)(?::([^}]*))?\}")
 
@@ -119,7 +123,7 @@ def zeebe_membership(
     ``ZEEBE_BROKER_CLUSTER_MEMBERSHIP_PROBETIMEOUT``, which win. Durations are Spring's: ``250ms``,
     ``10s``, ``PT10S``, or a number of milliseconds. What is not set has Zeebe's default.
 
-    Raises `ConfigurationError` that names the key at fault.
+    Raises `ConfigurationError` that names the key at fault and what it may be.
     """
     keys = (*MEMBERSHIP_FLAGS, *MEMBERSHIP_COUNTS, *MEMBERSHIP_TIMES)
     settings = _opened(MEMBERSHIP_SECTIONS, keys, path, role, environ, Path.cwd())
@@ -189,21 +193,28 @@ class _Settings:
         for key, name in MEMBERSHIP_FLAGS.items():
             found[name] = self.flag(key, default=getattr(ClusterSettings, name))
         for key, name in MEMBERSHIP_COUNTS.items():
-            found[name] = self._count(key, default=getattr(ClusterSettings, name))
+            found |= self._in_range(key, name, self._count, "")
         for key, name in MEMBERSHIP_TIMES.items():
-            found[name] = self._milliseconds(key, default=getattr(ClusterSettings, name))
+            found |= self._in_range(key, name, self._milliseconds, " ms")
         return ClusterSettings(**found)
 
-    def _count(self, key: str, *, default: int) -> int:
+    def _in_range(
+        self, key: str, name: str, parse: Callable[[str, str], int], unit: str
+    ) -> dict[str, int]:
+        """Return the field of that name, or nothing where the key is not set."""
         if not (text := self._text(key).strip()):
-            return default
-        if not text.isascii() or not text.isdigit():
+            return {}
+        least, greatest = CLUSTER_RANGES[name]
+        if not least <= (value := parse(key, text)) <= greatest:
+            raise self._error(key, f"is {text}: choose {least} to {greatest}{unit}")
+        return {name: value}
+
+    def _count(self, key: str, text: str) -> int:
+        if not _COUNT.fullmatch(text):
             raise self._error(key, f"is a whole number, not {text!r}")
         return int(text)
 
-    def _milliseconds(self, key: str, *, default: int) -> int:
-        if not (text := self._text(key).strip()):
-            return default
+    def _milliseconds(self, key: str, text: str) -> int:
         if (simple := _DURATION.fullmatch(text)) and simple[2].lower() in MILLISECONDS:
             return int(simple[1]) * MILLISECONDS[simple[2].lower()]
         if (iso := _ISO_DURATION.fullmatch(text)) and any(iso.groups()):
