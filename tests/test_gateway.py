@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ import trio
 
 import ztransport as zt
 from tests import roles
+from ztransport.broker import open_broker
 from ztransport.topics import Topics
 
 FIVE = [b"%d" % number for number in range(5)]
@@ -164,6 +166,52 @@ async def test_a_broker_that_is_away_is_a_typed_error_and_harms_no_other() -> No
                 with pytest.raises(zt.ConnectionLost, match="is away"):
                     await stream.__anext__()
         assert await peer.request("echo", b"x", metadata={"partition": b"0"}) == b"x"
+
+
+async def test_a_broker_that_does_not_answer_delays_no_other() -> None:
+    patient = zt.Limits(handshake_timeout_ms=600_000)
+    opened = trio.Event()
+    async with roles.broker() as broker, trio.open_nursery() as nursery:
+        silent = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+        address = "{}:{}".format(*silent.socket.getsockname())
+
+        async def serve() -> None:
+            async with roles.gateway(address, broker.node.address, limits=patient) as gateway:
+                assert list(gateway.brokers.away) == [0]
+                assert list(gateway.brokers.peers) == [1]
+                opened.set()
+
+        nursery.start_soon(serve)
+        dialled = await silent.accept()
+        await roles.until(lambda: broker.node.statistics().connections > 0)
+        assert not opened.is_set()
+        await silent.aclose()
+        await dialled.aclose()
+        await opened.wait()
+
+
+async def test_a_broker_that_comes_later_is_reached_and_one_that_refuses_harms_no_other(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ztransport.gateway.REDIAL_SECONDS", 0)
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(roles.broker())
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            absent = f"127.0.0.1:{taken.getsockname()[1]}"
+        addresses = (broker.node.address, absent)
+        gateway = await stack.enter_async_context(roles.gateway(*addresses, partitions=2))
+        peer = await stack.enter_async_context(roles.client(gateway.node.address))
+        broker.node.handle("who", answer(b"0"))
+        async with open_broker(absent, cluster="another", node_id="late", tls=None):
+            await roles.until(lambda: isinstance(gateway.brokers.away[1], zt.WrongCluster))
+        assert await peer.request("who", b"") == b"0"
+        async with open_broker(absent, cluster=roles.CLUSTER, node_id="late", tls=None) as late:
+            late.node.handle("who", answer(b"1"))
+            await roles.until(lambda: not gateway.brokers.away)
+            assert await peer.request("who", b"", metadata={"partition": b"1"}) == b"1"
+    told = [record.getMessage() for record in caplog.records if record.name == "ztransport.gateway"]
+    assert told[-1] == f"the broker at {absent} is reached"
+    assert all(line.startswith(f"the broker at {absent} is away and dialled") for line in told[:-1])
 
 
 async def test_requests_beyond_what_may_wait_are_shed() -> None:

@@ -21,6 +21,7 @@ from ztransport import broker, certs, gateway
 
 PLAINTEXT = ("--cluster", roles.CLUSTER, "--plaintext")
 START_SECONDS = 20
+SUITE = "TLS_AES_128_GCM_SHA256"
 MAIN = {"broker": broker.main, "gateway": gateway.main}
 
 
@@ -29,27 +30,37 @@ async def program(
     role: str, *arguments: str, stderr: int | None = None
 ) -> AsyncIterator[tuple[trio.Process, str]]:
     """A role as a process of its own, and where it listens; killed at the end of the block."""
+    async with talking(role, *arguments, stderr=stderr) as (process, said):
+        yield process, str(said["address"])
+
+
+@asynccontextmanager
+async def talking(
+    role: str, *arguments: str, stderr: int | None = None
+) -> AsyncIterator[tuple[trio.Process, dict[str, Any]]]:
+    """The same, with all it says when it serves."""
     command = [sys.executable, "-m", f"ztransport.{role}", *arguments]
     process = await trio.lowlevel.open_process(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
     )
     try:
         with trio.fail_after(START_SECONDS):
-            address = await _ready(process)
-        yield process, address
+            said = await _ready(process)
+        yield process, said
     finally:
         process.kill()
         await process.wait()
 
 
-async def _ready(process: trio.Process) -> str:
+async def _ready(process: trio.Process) -> dict[str, Any]:
     line = b""
     assert process.stdout is not None
     while not line.endswith(b"\n"):
         part = await process.stdout.receive_some()
         assert part, "the program ended before it was ready"
         line += part
-    return str(json.loads(line)["address"])
+    said: dict[str, Any] = json.loads(line)
+    return said
 
 
 Refused = Callable[..., str]
@@ -135,6 +146,37 @@ async def test_both_roles_over_mutual_tls(authority: certs.Authority, tmp_path: 
             assert await roles.take(stream, 1) == [b"1"]
 
 
+async def test_a_gateway_says_what_tls_agreed_on_with_its_brokers(
+    authority: certs.Authority, tmp_path: Path
+) -> None:
+    options = ("--cluster", roles.CLUSTER, *leaf_options(authority, tmp_path))
+    pinned = ("--cipher-suite", SUITE, "--group", "X25519")
+    async with program("broker", *options) as (_, broker):
+        behind = (*options, "--broker", broker)
+        async with talking("gateway", *behind, *pinned) as (_, said):
+            agreed = {"version": "TLSv1.3", "cipher_suite": SUITE, "group": "X25519"}
+            assert said["brokers"] == [{"address": broker, "negotiated": agreed}]
+        async with talking("gateway", *behind, "--group", "secp256r1") as (_, said):
+            assert said["brokers"][0]["negotiated"]["group"] == "SECP256R1"
+
+
+async def test_a_gateway_says_which_broker_is_away_and_why() -> None:
+    async with program("broker", *PLAINTEXT) as (_, broker):
+        brokers = ("--broker", "127.0.0.1:1", "--broker", broker)
+        async with talking("gateway", *PLAINTEXT, *brokers, stderr=subprocess.PIPE) as (
+            process,
+            said,
+        ):
+            away, reached = said["brokers"]
+            assert away["address"] == "127.0.0.1:1"
+            assert "refused" in away["away"]
+            assert reached == {"address": broker, "negotiated": None}
+            assert process.stderr is not None
+            words = (await process.stderr.receive_some()).decode()
+            assert words.startswith("the broker at 127.0.0.1:1 is away and dialled again: ")
+            assert len(words.splitlines()) == 1
+
+
 async def test_a_killed_broker_fails_what_it_had_and_is_found_again() -> None:
     async with (
         program("broker", *PLAINTEXT) as (process, address),
@@ -172,6 +214,8 @@ async def test_a_killed_broker_fails_what_it_had_and_is_found_again() -> None:
         (["--cluster", "c"], "give --certificate-chain and --private-key, or --plaintext"),
         (["--cluster", "c", "--plaintext", "--private-key", "k"], "not both"),
         (["--cluster", "c", "--plaintext", "--accept", "permissive"], "not both"),
+        (["--cluster", "c", "--plaintext", "--group", "X25519"], "not both"),
+        (["--cluster", "c", "--plaintext", "--cipher-suite", SUITE], "not both"),
         (["--plaintext"], "required: --cluster"),
         (["--cluster", "c", "--plaintext", "--listen", "nowhere"], "nowhere"),
         (

@@ -19,13 +19,18 @@ what clients ask:
   broker.
 
 It sheds load instead of queueing without bound: with ``waiting_max`` requests waiting for one
-broker, or ``relays_max`` streams, the next is answered `Overloaded`. While a broker is away its
-requests are answered `ConnectionLost` with ``retry_safe``.
+broker, or ``relays_max`` streams, the next is answered `Overloaded`.
+
+Brokers are dialled all at once, and it serves as soon as each was tried: it may start before they
+do. One that is away is dialled again and again, is told of on the logger ``ztransport.gateway`` and
+by `Brokers.away`, and its requests are answered `ConnectionLost` with ``retry_safe``. A broker that
+refuses the gateway at the start, or that the gateway refuses, ends it with that error.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -45,6 +50,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway", "main", "open_gateway"]
 
+_logger = logging.getLogger("ztransport.gateway")
+
+UNREACHABLE: Final = (zt.ConnectFailed, zt.ConnectionLost, zt.HandshakeTimeout, zt.ShuttingDown)
+"""What a broker that is not there, stuck or stopping comes to: it may be there later."""
+
 REDIAL_SECONDS: Final = 0.5
 """Time between two attempts to reach a broker that was never there or is gone for good."""
 
@@ -53,6 +63,9 @@ OPEN_TIMEOUT_SECONDS: Final = 5.0
 
 WAITING_MAX: Final = 8_192
 """Requests that may wait for one broker's credit unless told otherwise."""
+
+NEGOTIATED: Final = ("version", "cipher_suite", "group")
+"""What is said of a TLS session."""
 
 RELAYS_MAX: Final = 1_024
 """Streams that are relayed at a time unless told otherwise."""
@@ -139,6 +152,8 @@ class Brokers:
         self._partitions = partitions
         self.peers: dict[int, zt.Peer] = {}
         """The brokers that were reached, by their number."""
+        self.away: dict[int, zt.Error] = {}
+        """Why a broker that is not among them could not be reached the last time."""
 
     def of(self, metadata: dict[str, bytes]) -> zt.Peer:
         """Return the broker of a message's partition.
@@ -157,19 +172,44 @@ class Brokers:
     ) -> None:
         """Dial a broker, and again if it could not be reached or is gone for good.
 
-        Anything but an unreachable broker is a mistake in the configuration and raised.
+        The first time anything but an unreachable broker is a mistake in the configuration and
+        raised; later it is not allowed to harm the other brokers' callers.
         """
+        peer = await self._reach(number, UNREACHABLE)
+        task_status.started()
         while True:
-            try:
-                peer = self.peers[number] = await self._node.connect(self._addresses[number])
-            except (zt.ConnectFailed, zt.ConnectionLost):
-                peer = None
-            task_status.started()
-            task_status = trio.TASK_STATUS_IGNORED
             if peer is None:
                 await trio.sleep(REDIAL_SECONDS)
             else:
                 await peer.wait_closed()
+            peer = await self._reach(number, zt.Error)
+
+    async def _reach(
+        self, number: int, expected: type[zt.Error] | tuple[type[zt.Error], ...]
+    ) -> zt.Peer | None:
+        address = self._addresses[number]
+        try:
+            peer = self.peers[number] = await self._node.connect(address)
+        except expected as error:
+            if str(error) != str(self.away.get(number)):
+                _logger.warning("the broker at %s is away and dialled again: %s", address, error)
+            self.away[number] = error
+            return None
+        if self.away.pop(number, None) is not None:
+            _logger.warning("the broker at %s is reached", address)
+        return peer
+
+    def described(self) -> list[dict[str, object]]:
+        """Say of each broker where it is and what TLS agreed on with it, or why it is away."""
+        return [self._described(number) for number in range(self._count)]
+
+    def _described(self, number: int) -> dict[str, object]:
+        found: dict[str, object] = {"address": self._addresses[number]}
+        if number in self.away:
+            return {**found, "away": str(self.away[number])}
+        tls = self.peers[number].tls
+        agreed = tls and {key: getattr(tls, key) for key in NEGOTIATED}
+        return {**found, "negotiated": agreed}
 
 
 @asynccontextmanager
@@ -200,8 +240,9 @@ async def open_gateway(
     async with zt.open_node(None, limits=dialling, **settings) as dialler:
         known = Brokers(dialler, brokers, partitions)
         async with serving.tasks() as tasks:
-            for number in range(len(brokers)):
-                await tasks.start(partial(known.stay_connected, number))
+            async with serving.tasks() as tried:
+                for number in range(len(brokers)):
+                    tried.start_soon(tasks.start, partial(known.stay_connected, number))
             async with zt.open_node(address, limits=limits, **settings) as node:
                 gateway = Gateway(node, known, relays_max)
                 try:
@@ -223,11 +264,18 @@ async def _serve(arguments: argparse.Namespace) -> None:
         relays_max=arguments.relays_max,
         drain_timeout=arguments.drain_timeout,
     ) as gateway:
-        await serving.ended(gateway.node.address, with_stdin=arguments.end_with_stdin)
+        await serving.ended(
+            gateway.node.address,
+            with_stdin=arguments.end_with_stdin,
+            brokers=gateway.brokers.described(),
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a gateway until it is told to end."""
+    """Run a gateway until it is told to end.
+
+    The line that says where it listens has ``brokers`` too, as `Brokers.described` gives them.
+    """
     parser = serving.options("ztransport gateway", "Pass requests and streams on to brokers.")
     parser.add_argument("--broker", action="append", required=True, help="host:port; repeatable")
     parser.add_argument("--partitions", type=int, default=1, help="of the brokers' topics")

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, get_args
 
 import trio
 
-from ztransport import TLSConfig
-from ztransport._errors import ConfigurationError, Error
+import ztransport as zt
 from ztransport.config import DRAIN_TIMEOUT_SECONDS, Accept, Dial
 
 if TYPE_CHECKING:
@@ -64,13 +63,15 @@ def options(program: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--client-auth", choices=("none", "optional", "required"), default="none")
     parser.add_argument("--accept", choices=get_args(Accept), help="default: tls")
     parser.add_argument("--dial", choices=get_args(Dial), help="default: tls")
+    parser.add_argument("--cipher-suite", action="append", help="IANA name; best first, repeatable")
+    parser.add_argument("--group", action="append", help="key exchange, as --cipher-suite")
     parser.add_argument("--plaintext", action="store_true", help="no TLS; to be said explicitly")
     parser.add_argument("--drain-timeout", type=float, default=DRAIN_TIMEOUT_SECONDS, help="s")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when stdin is closed")
     return parser
 
 
-def tls_of(arguments: argparse.Namespace) -> TLSConfig | None:
+def tls_of(arguments: argparse.Namespace) -> zt.TLSConfig | None:
     """Make the TLS configuration; none for plaintext. Raises `ConfigurationError`."""
     if arguments.plaintext:
         chosen = (
@@ -78,29 +79,31 @@ def tls_of(arguments: argparse.Namespace) -> TLSConfig | None:
             arguments.private_key,
             arguments.accept,
             arguments.dial,
+            arguments.cipher_suite,
+            arguments.group,
         )
         if any(chosen):
-            raise ConfigurationError(
-                "give --plaintext, or certificates, --accept and --dial, not both"
-            )
+            raise zt.ConfigurationError("give --plaintext, or what TLS is to be, not both")
         return None
     if not (arguments.certificate_chain and arguments.private_key):
-        raise ConfigurationError("give --certificate-chain and --private-key, or --plaintext")
-    return TLSConfig(
+        raise zt.ConfigurationError("give --certificate-chain and --private-key, or --plaintext")
+    return zt.TLSConfig(
         certificate_chain_path=arguments.certificate_chain,
         private_key_path=arguments.private_key,
         trust=tuple(arguments.trust or ("chain",)),
         client_auth=arguments.client_auth,
         accept=arguments.accept or "tls",
         dial=arguments.dial or "tls",
+        cipher_suites=tuple(arguments.cipher_suite or ()),
+        groups=tuple(arguments.group or ()),
     )
 
 
-async def ended(address: str | None, *, with_stdin: bool) -> None:
-    """Say where the program listens, then wait until it is to end."""
+async def ended(address: str | None, *, with_stdin: bool, **more: object) -> None:
+    """Say where the program listens, and what `more` there is, then wait until it is to end."""
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            sys.stdout.write(json.dumps({"address": address}) + "\n")
+            sys.stdout.write(json.dumps({"address": address, **more}) + "\n")
             sys.stdout.flush()
             if with_stdin:
                 nursery.start_soon(_until_stdin_ends, nursery.cancel_scope)
@@ -124,6 +127,6 @@ def run(
     chosen = parser.parse_args(arguments)
     try:
         trio.run(serve, chosen)
-    except (Error, OSError) as error:
+    except (zt.Error, OSError) as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
         sys.exit(MISTAKE)
