@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ztransport.bench import fairness, readings, session, variants, workloads
+from ztransport.bench import fairness, proxies, readings, session, variants, workloads
 from ztransport.bench.driving import Asked
-from ztransport.bench.processes import BenchError, InvalidMeasurement
+from ztransport.bench.processes import BenchError, InvalidMeasurement, Program
 from ztransport.bench.session import Outcome, Session
+from ztransport.bench.stack import Stack
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +22,7 @@ PROXIED = variants.VARIANTS["proxy-tls:relay"]
 WORK = workloads.workload("request-128-x1")
 VIA_GATEWAY = workloads.workload("gateway-128-x64")
 WINDOW_S = 0.05
+_, MISSING = proxies.found()
 
 
 @pytest.fixture
@@ -83,6 +85,46 @@ def test_a_killed_process_spoils_its_window_and_no_other(role: str, running: Ses
     assert after.measured.said["completed"] > 0
 
 
+def replaced(stack: Stack) -> str | None:
+    """A fresh look: a property may have changed without anybody having written to it."""
+    return stack.ended
+
+
+def test_a_process_that_its_program_replaces_is_noticed(tmp_path: Path) -> None:
+    """As nginx does with a worker; the program itself goes on and nothing else tells of it."""
+    replacing = Program("sh", ["sh", "-c", "while :; do sleep 999; done"], tmp_path / "errors")
+    try:
+        while len(replacing.pids) < 2:
+            assert replacing.ended is None
+        stack = Stack(
+            PROXIED, 0, {"server_proxy": replacing}, pids={"server_proxy": replacing.pids}
+        )
+        assert replaced(stack) is None
+        os.kill(replacing.pids[1], signal.SIGKILL)
+        while (reason := replaced(stack)) is None:
+            assert replacing.ended is None
+        assert reason.startswith("server proxy sh: 1 of its processes ended and ")
+        assert replacing.ended is None
+    finally:
+        replacing.close()
+
+
+@pytest.mark.skipif("nginx" in MISSING, reason=MISSING.get("nginx", "it is here"))
+def test_a_killed_worker_of_nginx_spoils_its_window_and_no_other() -> None:
+    nginx = variants.VARIANTS["proxy-tls:nginx"]
+    asked = Asked(nginx, WORK, None, WINDOW_S, 0.0)
+    with Session([nginx], {"broker"}, session.tools_of([nginx])) as running:
+        running.restart(0)
+        worker = running.stack(nginx).pids["server_proxy"][1]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(readings, "read", killing(worker))
+            spoilt = running.measure(asked)
+        assert spoilt.mishaps
+        assert spoilt.mishaps[0].startswith("server proxy nginx: 1 of its processes ended")
+        after = running.measure(asked)
+        assert after.mishaps == ()
+
+
 def test_leaving_ends_every_process() -> None:
     chosen = [PROXIED]
     with Session(chosen, {"broker", "gateway"}, session.tools_of(chosen)) as opened:
@@ -99,6 +141,19 @@ def test_another_negotiation_is_refused(running: Session, monkeypatch: pytest.Mo
     monkeypatch.setattr(fairness, "NEGOTIATED", other)
     with pytest.raises(InvalidMeasurement, match="proxy-tls:relay negotiated .* X25519, which"):
         running.probe()
+
+
+def test_another_negotiation_behind_the_gateway_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tls = variants.VARIANTS["tls"]
+    monkeypatch.setattr(fairness, "GROUP", "secp256r1")
+    with Session([tls], {"broker", "gateway"}, {}) as opened:
+        said = (
+            "^tls: gateway and broker negotiated TLSv1.3 .* SECP256R1 instead of .* X25519, which"
+        )
+        with pytest.raises(InvalidMeasurement, match=said):
+            opened.restart(0)
 
 
 def test_a_variant_that_does_not_answer_is_told(running: Session) -> None:

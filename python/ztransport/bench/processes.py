@@ -23,12 +23,22 @@ from typing import IO, Any
 
 from ztransport.bench import environment
 
-__all__ = ["BenchError", "InvalidMeasurement", "Program", "Role", "port_of", "scratch_folder"]
+__all__ = [
+    "BenchError",
+    "InvalidMeasurement",
+    "Program",
+    "Role",
+    "port_of",
+    "scratch_folder",
+    "tree_of",
+]
 
 ANSWER_S_MAX = 60.0
 END_S_MAX = 5.0
 LAST_LINES_MAX = 3
 READ_BYTES_MAX = 65_536
+FLAGS = 6  # behind the name, proc_pid_stat(5)
+PF_EXITING = 0x4  # linux/sched.h
 
 
 class BenchError(Exception):
@@ -77,14 +87,16 @@ class Program:
     @property
     def pids(self) -> list[int]:
         """The process and all its descendants; empty when it has ended."""
-        return _with_descendants(self.pid) if self.ended is None else []
+        return tree_of(self.pid) if self.ended is None else []
 
     @property
     def ended(self) -> str | None:
         """How it ended, None while it runs."""
         status = self._process.poll()
         if status is None:
-            return None
+            if not _is_ending(self.pid):
+                return None
+            status = self._process.wait()
         if status < 0:
             return f"was ended by {signal.Signals(-status).name}"
         return f"ended with status {status}"
@@ -179,6 +191,25 @@ def port_of(address: str) -> int:
     return int(address.rsplit(":", 1)[1])
 
 
+def tree_of(pid: int) -> list[int]:
+    """A process and all its descendants that are not about to end."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return [pid]
+    living = (int(child) for child in children if not _is_ending(int(child)))
+    return [pid, *(found for child in living for found in tree_of(child))]
+
+
+def _is_ending(pid: int) -> bool:
+    """Whether a process has begun to end: its connections may be gone before it is."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return True
+    return bool(int(fields[FLAGS]) & PF_EXITING)
+
+
 @cache
 def _keeper() -> subprocess.Popen[str]:
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py"))]
@@ -208,14 +239,6 @@ def _raise_descriptor_limit() -> None:
     soft, hard = environment.descriptors()
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _with_descendants(pid: int) -> list[int]:
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return [pid]
-    return [pid, *(found for child in children for found in _with_descendants(int(child)))]
 
 
 def _given(stream: IO[str] | None) -> IO[str]:

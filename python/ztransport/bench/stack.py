@@ -7,12 +7,21 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ztransport.bench.fairness import NEGOTIATED, Files
+from ztransport.bench import fairness
+from ztransport.bench.fairness import Files
 from ztransport.bench.handshake import Listener
 from ztransport.bench.judging import shown
 from ztransport.bench.placement import Placement
-from ztransport.bench.processes import InvalidMeasurement, Program, Role, port_of
+from ztransport.bench.processes import (
+    BenchError,
+    InvalidMeasurement,
+    Program,
+    Role,
+    port_of,
+    tree_of,
+)
 from ztransport.bench.proxies import KINDS, Ports, Proxy, Tool
 from ztransport.bench.variants import MTLS, PLAIN, Variant, Way, way
 
@@ -55,10 +64,19 @@ class Stack:
 
     @property
     def ended(self) -> str | None:
-        """Which process has ended and how; None while all run."""
+        """Which process has ended, or has begun since the start; None while all are the same.
+
+        A program may replace a process of its own that was killed, as nginx does. What either of
+        the two has spent is not known then.
+        """
         for role, program in self.programs.items():
+            named = f"{role.replace('_', ' ')} {program.title}"
             if program.ended is not None:
-                return f"{role.replace('_', ' ')} {program.title} {program.ended}"
+                return f"{named} {program.ended}"
+            known, now = set(self.pids[role]), set(tree_of(self.pids[role][0]))
+            if known != now:
+                gone, new = len(known - now), len(now - known)
+                return f"{named}: {gone} of its processes ended and {new} began"
         return None
 
 
@@ -96,15 +114,19 @@ def _start_role(name: str, more: list[str], stack: Stack, site: Site, ends: Exit
     role = Role(name, command, errors, core=site.placement[name])
     ends.callback(role.close)
     stack.programs[name] = role
-    return port_of(role.answer()["address"])
+    said = role.answer()
+    for broker in said.get("brokers", ()):
+        _refuse_hop(stack.variant, broker)
+    return port_of(said["address"])
 
 
 def _security(listened: str, files: Files) -> list[str]:
     if listened == PLAIN:
         return ["--plaintext"]
+    pinned = ["--cipher-suite", fairness.CIPHER_SUITE, "--group", fairness.GROUP]
     shown = ["--certificate-chain", files.chain_path, "--private-key", files.key_path]
     asked = ["--client-auth", "required"] if listened == MTLS else []
-    return [*shown, "--trust", files.trust_path, *asked]
+    return [*shown, "--trust", files.trust_path, *asked, *pinned]
 
 
 def _start_proxies(stack: Stack, site: Site, ways: list[Way], ends: ExitStack) -> None:
@@ -130,14 +152,26 @@ def _between(planned: Way) -> Between | None:
     return Between(planned.heard.port, planned.heard.upstream_port, planned.server_legs[0].port)
 
 
+def _refuse_hop(variant: Variant, broker: Mapping[str, Any]) -> None:
+    """Judge what the gateway agreed on with its broker, as it says itself."""
+    if "away" in broker:
+        raise BenchError(f"{variant.name}: the gateway has no broker: {broker['away']}")
+    expected = None if variant.listened == PLAIN else fairness.NEGOTIATED
+    if broker["negotiated"] != expected:
+        raise InvalidMeasurement(
+            f"{variant.name}: gateway and broker negotiated {shown(broker['negotiated'])} instead "
+            f"of {shown(expected)}, which does not compare: leave the variant out"
+        )
+
+
 def _refuse_mismatch(variant: Variant, planned: Way) -> None:
     """Listen to one handshake between the two proxies of a mesh."""
     assert planned.heard is not None  # the caller looked
     listener = Listener(planned.heard.upstream_port)
     agreed = listener.hear(planned.heard.port, planned.server_legs[0].port)
-    if agreed != NEGOTIATED:
+    if agreed != fairness.NEGOTIATED:
         raise InvalidMeasurement(
             f"{variant.name}: the proxies negotiated {shown(agreed)} instead of "
-            f"{shown(NEGOTIATED)}, which does not compare: use a {variant.proxy} that offers the "
-            "same or leave the variant out"
+            f"{shown(fairness.NEGOTIATED)}, which does not compare: use a {variant.proxy} that "
+            "offers the same or leave the variant out"
         )
