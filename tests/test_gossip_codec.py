@@ -137,6 +137,7 @@ def test_unknown_messages_are_left_out() -> None:
     "message",
     [
         gossip.Nack(2**32),
+        "ping",
         gossip.Left(0, 1),
         gossip.Left(1, 2**31),
         gossip.Refute(1, 1, 2),
@@ -168,7 +169,8 @@ def test_a_body_has_its_limit() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"sender": 0}, {"counter": 0}, {"counter": 2**48}, {"kind": "loud"}, {"cipher": "rot13"},
-     {"key": b"short"}],
+     {"key": b"short"}, {"key": "text"}, {"sender": -1}, {"sender": 2**64}, {"receiver": 2**64},
+     {"epoch": 256}],
 )  # fmt: skip
 def test_what_cannot_be_sealed_is_refused(wrong: dict[str, Any]) -> None:
     chosen: dict[str, Any] = {**SEALED, "sender": 1, "counter": 1, **wrong}

@@ -92,6 +92,12 @@ def test_a_key_file_holds_bytes_or_digits(tmp_path: Path) -> None:
         members.read_key(file)
 
 
+async def test_who_is_not_answered_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "ANSWER_SECONDS_MAX", 0.0)
+    with pytest.raises(zt.ConnectFailed, match=r"at 127\.0\.0\.1:1: look at"):
+        await members.watch(observer("127.0.0.1:1"), print, once=True)
+
+
 def test_without_a_key_it_does_not_join() -> None:
     program = "from ztransport.cli import main; main()"
     command = [sys.executable, "-c", program, "members", "127.0.0.1:1", "--cluster", "tests"]

@@ -19,6 +19,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 from ztransport import _ztransport, membership
+from ztransport._errors import ConfigurationError
+from ztransport.config import check_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -303,9 +305,16 @@ def seal(
     sender. The sender's key is derived on every call (HKDF-SHA256, RFC 5869). Raises
     `ConfigurationError` or `LimitExceeded`. (docs/GOSSIP.md, G-1 to G-5)
     """
+    for name, value, least, bits in (
+        ("sender", sender, 1, 64),
+        ("counter", counter, 1, 48),
+        ("receiver", receiver, 0, 64),
+        ("epoch", epoch, 0, 8),
+    ):
+        check_range(name, value, least, (1 << bits) - 1)
     return _ztransport.gossip_seal(
         body,
-        key=key,
+        key=None if key is None else membership.key_bytes(key),
         cluster=cluster,
         sender=sender,
         counter=counter,
@@ -337,6 +346,9 @@ def open(  # noqa: A001 the word of the field
 
 
 def _fields(message: Message) -> tuple[Any, ...]:
+    if type(message) not in _CLASSES:
+        text = f"a body holds messages such as Ping or Alive, not a {type(message).__name__}"
+        raise ConfigurationError(text)
     values = [getattr(message, field.name) for field in dataclasses.fields(message)]
     if isinstance(message, Alive):
         values[-1] = dict(membership.encoded(message.properties))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KEY_FILE_BYTES_MAX: Final = 4_096
 VALUE_CHARACTERS_MAX: Final = 32
+ANSWER_SECONDS_MAX: Final = 10.0
 HEADERS: Final = ("NAME", "ADDRESS", "STATE", "LIFE", "INC", "PROPERTIES")
 HOME_AND_CLEAR: Final = "\x1b[H\x1b[J"
 
@@ -101,10 +102,21 @@ async def watch(observer: Observer, show: Callable[[str], None], *, once: bool) 
         ) as cluster,
     ):
         if once:
-            await cluster.converged()
+            await _answered(cluster, observer)
             show(table(cluster.members))
             return
         await _follow(cluster, show)
+
+
+async def _answered(cluster: Cluster, observer: Observer) -> None:
+    """Wait until this view is the others'; who is slow to settle is shown as it is."""
+    with trio.move_on_after(ANSWER_SECONDS_MAX):
+        await cluster.converged()
+        return
+    if len(cluster.members) == 1:
+        places = " or ".join(observer.seeds)
+        text = f"no member has answered at {places}: look at the address, --cluster, the key"
+        raise zt.ConnectFailed(f"{text}, --protocol and --transport; others are not answered")
 
 
 async def _follow(cluster: Cluster, show: Callable[[str], None]) -> None:
