@@ -117,14 +117,20 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
-    """A member did not answer."""
+class _Rumour:
+    """What every word about a member begins with."""
 
-    code: ClassVar[int] = 6
     sid: int
     """The member."""
     incarnation: int
-    """Its incarnation then."""
+    """Its incarnation then, in a refutation its new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect(_Rumour):
+    """A member did not answer."""
+
+    code: ClassVar[int] = 6
     accuser: int
     """Who had no answer."""
     health: int
@@ -132,38 +138,26 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(_Rumour):
     """A member did not refute in time."""
 
     code: ClassVar[int] = 7
-    sid: int
-    """The member."""
-    incarnation: int
-    """Its incarnation then."""
     reporter: int
     """Who waited for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Left(_Rumour):
     """A member left by its own will."""
 
     code: ClassVar[int] = 8
-    sid: int
-    """The member."""
-    incarnation: int
-    """Its incarnation then."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refute:
+class Refute(_Rumour):
     """A member is alive, and its description has not changed."""
 
     code: ClassVar[int] = 9
-    sid: int
-    """The member."""
-    incarnation: int
-    """Its new incarnation."""
     version: int
     """The incarnation in which its description changed last."""
 
