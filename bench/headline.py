@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ztransport.bench import figures, report, statistics, verdict
-from ztransport.bench.record import Run, open_run
-from ztransport.bench.statistics import Scene, Summary
+from ztransport.bench.record import Record, Run, open_run
+from ztransport.bench.statistics import Summary
 
 __all__ = ["main", "named_record", "section", "summary_of"]
 
@@ -23,7 +23,6 @@ README, FIGURE = Path("README.md"), Path("bench/records/cost-ratios.svg")
 ALT = "CPU per message over plaintext, with intervals and the noise band"
 WRITER = "python -m bench.headline"
 BEGIN, END = "<!-- headline: ", "<!-- end of headline -->"
-HEADERS = ["", "CPU-µs per message", "× plaintext", "p50 µs", "p99 µs", "closed loop, messages/s"]
 
 
 def summary_of(record: Path) -> Summary:
@@ -41,38 +40,32 @@ def section(record: Path, summary: Summary) -> str:
     lines = [
         f"{BEGIN}{record} -->",
         verdict.headline(summary),
+        "",
         verdict.measured_as(summary),
         *verdict.caveats(summary),
         "",
-        report.table(HEADERS, _rows(opened, closed)),
+        report.grid_text(report.key_grid(summary)),
+        "",
+        "Ratios with their 95 % intervals; what is within the noise is not resolved. "
+        + _versions(summary.manifest),
         "",
         f"![{ALT}]({FIGURE})",
         "",
-        f"`{summary.manifest['command']}` measured it, `{WRITER} {record}` wrote this section.",
+        (
+            f"`{summary.manifest['command']}` measured it, `{WRITER} {record}` wrote this section "
+            f"and its figure; `ztransport bench report {record}` shows all the rest."
+        ),
         END,
     ]
     return "\n".join(lines)
 
 
-def _rows(opened: Scene, closed: Scene) -> list[list[str]]:
-    kinds = (statistics.TOTAL, statistics.FLOOR, statistics.TWIN)
-    over = {one.over: one for kind in kinds for one in opened.find(kind, statistics.CPU)}
-    rows = []
-    for costs in opened.costs:
-        beside = closed.of(costs.variant)
-        peak = beside.throughput.median if beside and beside.throughput else None
-        ratio = report.ratio(over[costs.variant]) if costs.variant in over else "1"
-        latencies = [report.whole(costs.response_us[share]) for share in (0.5, 0.99)]
-        rows.append(
-            [
-                verdict.way(costs.variant),
-                report.estimate(costs.cpu_us),
-                ratio,
-                *latencies,
-                report.quantity(peak),
-            ]
-        )
-    return rows
+def _versions(manifest: Record) -> str:
+    """Whose figures they are: the proxies with their TLS libraries, the processor and the day."""
+    tools = manifest["programs"].values()
+    told = [f"{one['version']} ({one['tls_library']})" for one in tools]
+    where = f"{manifest['environment']['cpu_model']}, {manifest['begun_at'][:10]}"
+    return f"Measured with {', '.join(told)} on {where}."
 
 
 def named_record(readme: str) -> Path:

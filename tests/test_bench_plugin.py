@@ -92,7 +92,7 @@ def test_alone_it_measures_judges_and_prints(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert f"{TESTS} passed" in done.stdout
     assert "what encryption costs" in done.stdout
-    assert "TLS in the process costs " in done.stdout
+    assert "TLS in the process, against plaintext: " in done.stdout
     page = re.search(r"^Page: (.*)$", done.stdout, re.MULTILINE)
     assert page is not None
     assert Path(page[1]).is_file()

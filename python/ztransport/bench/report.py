@@ -63,7 +63,7 @@ def tables(summary: Summary) -> str:
 
 def key_grid(summary: Summary) -> Grid:
     """What the headline says, with latency and throughput beside the CPU."""
-    metrics = {st.CPU: "CPU per message", st.P99: "p99 latency", st.THROUGHPUT: "throughput"}
+    metrics = verdict.METRIC_TITLES
     rows = [
         [name, *(ratio(found.get(metric)) for metric in metrics)]
         for name, found in verdict.key_figures(summary)

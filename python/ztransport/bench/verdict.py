@@ -10,6 +10,7 @@ from ztransport.bench import statistics as st
 from ztransport.bench.statistics import Comparison, Scene, Summary
 
 __all__ = [
+    "METRIC_TITLES",
     "Choice",
     "caveats",
     "cheapest",
@@ -28,7 +29,14 @@ __all__ = [
 PROXY_TITLES = {"haproxy": "HAProxy", "envoy": "Envoy", "relay": "the minimal relay"}
 MAIN_WORKLOAD = "request-128-x64"  # the first one measured where this was not
 TIMES_FROM = 1.5  # from here on a ratio is said as "2.3 times", below as "15 % more"
-NAMED_MAX = 2  # of more proxies only the cheapest and the dearest are named
+FAVOURED = "nginx"  # of several proxies the headline names this one, or the first
+METRIC_TITLES = {
+    st.CPU: "CPU per message",
+    st.THROUGHPUT: "throughput",
+    st.P99: "p99 latency",
+}
+SAID = {st.CPU: ("more", "less"), st.THROUGHPUT: ("more", "less"), st.P99: ("higher", "lower")}
+"""What the headline speaks of, in this order, and the word for more and for less of it."""
 INVALID_SHARE_MAX = 0.1
 
 
@@ -52,14 +60,18 @@ def main_scene(summary: Summary, load: str = "open") -> Scene | None:
 
 
 def headline(summary: Summary) -> str:
-    """The run's verdict as one sentence that can be repeated without the page."""
-    scene = main_scene(summary) or main_scene(summary, "closed")
-    if scene is None:
+    """The run's verdict in at most three sentences that can be repeated without the page.
+
+    TLS in the process against plaintext, and at one proxy and between two against TLS in the
+    process: CPU per message, throughput and p99 latency of each, as far as they were measured.
+    """
+    scenes = [one for load in ("open", "closed") if (one := main_scene(summary, load))]
+    if not scenes:
         return "This run does not compare encryption with plaintext."
-    said = "; ".join([*_in_process(scene), *_elsewhere(scene)])
-    if not said:
+    said = [_sentence(scenes, *pair) for pair in _pairs(scenes)]
+    if not any(said):
         return "No block has valid windows of both plaintext and TLS: nothing can be compared."
-    return f"{said[0].upper()}{said[1:]}."
+    return " ".join(filter(None, said))
 
 
 def measured_as(summary: Summary) -> str:
@@ -67,7 +79,9 @@ def measured_as(summary: Summary) -> str:
     scene = main_scene(summary) or main_scene(summary, "closed")
     if scene is None:
         return ""
-    return f"Measured as {title(scene)}; the CPU of all processes on the way is added up."
+    both = scene.load == "open" and main_scene(summary, "closed")
+    peak = ", and throughput is what a closed loop reaches" if both else ""
+    return f"Measured as {title(scene)}; the CPU of all processes on the way is added up{peak}."
 
 
 def key_figures(summary: Summary) -> list[tuple[str, dict[str, Comparison]]]:
@@ -138,56 +152,55 @@ def _encrypts(variant: str) -> bool:
     return variant in (st.TLS, st.MTLS) or variant.startswith((st.PROXY_TLS, st.PROXY_MESH))
 
 
-def _in_process(scene: Scene) -> Iterator[str]:
-    for one in scene.find(st.CRYPTO, st.CPU):
-        if one.over == st.TLS and one.is_resolved:
-            cost = f"{_amount([one])} CPU per message {_than([one])}"
-            yield f"TLS in the process costs {cost} plaintext"
-        elif one.over == st.TLS:
-            yield _indistinct(scene, one, "TLS in the process", "plaintext")
+def _pairs(scenes: list[Scene]) -> Iterator[tuple[str, str, str]]:
+    """(kind, over, base) of each sentence; of several proxies the one that is most widely used."""
+    yield st.CRYPTO, st.TLS, st.PLAIN
+    ran = [costs.variant for scene in scenes for costs in scene.costs]
+    for prefix in (st.PROXY_TLS, st.PROXY_MESH):
+        of_kind = [name for name in ran if name.startswith(prefix)]
+        chosen = f"{prefix}{FAVOURED}" if f"{prefix}{FAVOURED}" in of_kind else None
+        if chosen or of_kind:
+            yield st.HEADLINE, chosen or of_kind[0], st.TLS
 
 
-def _elsewhere(scene: Scene) -> Iterator[str]:
-    for way, prefix in (("ended at a proxy", st.PROXY_TLS), ("between two proxies", st.PROXY_MESH)):
-        compared = [one for one in scene.find(st.HEADLINE, st.CPU) if one.over.startswith(prefix)]
-        told = [one for one in compared if one.is_resolved]
-        if told:
-            yield f"TLS {way} costs {_amount(told)} CPU {_than(told)} TLS in the process"
-        alike = [one for one in compared if not one.is_resolved]
-        for verdict in dict.fromkeys(one.verdict for one in alike):
-            same = [one for one in alike if one.verdict == verdict]
-            names = ", ".join(proxy(one.over) for one in same)
-            yield _indistinct(scene, same[0], f"TLS {way} ({names})", "TLS in the process")
+def _sentence(scenes: list[Scene], kind: str, over: str, base: str) -> str:
+    """A comparison in words; empty where no block has both."""
+    found: dict[str, Comparison] = {}
+    for metric in SAID:
+        for scene in scenes:
+            for one in scene.find(kind, metric):
+                if (one.over, one.base) == (over, base):
+                    found.setdefault(metric, one)
+    if not found:
+        return ""
+    said = [_clause(one) for one in found.values() if one.is_resolved]
+    hidden = [one for one in found.values() if not one.is_resolved]
+    said += [f"{_listed(hidden)} not resolved{_few(hidden)}"] if hidden else []
+    return f"{_capital(way(over))}, against {way(base)}: {', '.join(said)}."
 
 
-def _amount(told: list[Comparison]) -> str:
-    """Multiples, as "2.1 times (HAProxy) or 2.3 times (nginx) the", or percentages; or a range."""
-    ordered = sorted(told, key=lambda one: one.ratio.median)
-    shown = [_share(one, _are_multiples(told)) for one in ordered]
-    joined = f"{shown[0]} to {shown[-1]}" if len(shown) > NAMED_MAX else " or ".join(shown)
-    return f"{joined} the" if _are_multiples(told) else joined
+def _clause(one: Comparison) -> str:
+    """A resolved ratio: "15 % more CPU per message", "2.1 times the p99 latency"."""
+    more, less = SAID[one.metric]
+    ratio, name = one.ratio.median, METRIC_TITLES[one.metric]
+    if ratio >= TIMES_FROM:
+        return f"{ratio:.1f} times the {name}"
+    return f"{percent(ratio - 1)} {more if ratio > 1 else less} {name}"
 
 
-def _share(one: Comparison, is_multiple: bool) -> str:
-    ratio, name = one.ratio.median, proxy(one.over)
-    change = f"{percent(ratio - 1)} {'more' if ratio > 1 else 'less'}"
-    amount = f"{ratio:.1f} times" if is_multiple else change
-    return f"{amount} ({name})" if name else amount
+def _listed(hidden: list[Comparison]) -> str:
+    *first, last = [METRIC_TITLES[one.metric] for one in hidden]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
-def _than(told: list[Comparison]) -> str:
-    return "of" if _are_multiples(told) else "than"
+def _few(hidden: list[Comparison]) -> str:
+    """The reason, where it is not the noise."""
+    few = all(one.verdict == bootstrap.TOO_FEW for one in hidden)
+    return " (too few blocks)" if few else ""
 
 
-def _are_multiples(told: list[Comparison]) -> bool:
-    return all(one.ratio.median >= TIMES_FROM for one in told)
-
-
-def _indistinct(scene: Scene, one: Comparison, over: str, base: str) -> str:
-    if one.verdict == bootstrap.TOO_FEW:
-        return f"too few blocks were measured to tell {over} from {base}"
-    floor = noise(scene, one.metric)
-    return f"the CPU per message of {over} and of {base} differ by less than the noise ({floor})"
+def _capital(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def way(variant: str) -> str:
