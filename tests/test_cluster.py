@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -462,6 +463,48 @@ def test_a_restarted_member_is_another_life(face: Face) -> None:
             async with member(face, "b", a):
                 second = await heard(a, "joined", "b")
             assert second.generation > first.generation
+
+    face.run(main)
+
+
+NAME_LOST = "another member keeps the name 'twin'.* a node_id of its own"
+
+
+async def first_to_lose_its_name(face: Face, twins: list[Any]) -> Any:
+    """That of some members whose reader of events is told so."""
+    lost, over = [], face.Event()
+
+    async def read(twin: Any) -> None:
+        with pytest.raises(_errors.ConfigurationError, match=NAME_LOST):
+            async for _ in twin.events():
+                pass
+        lost.append(twin)
+        over.set()
+
+    async with face.tasks() as tasks:
+        cancels = [tasks.start(partial(read, twin)) for twin in twins]
+        await over.wait()
+        for cancel in cancels:
+            cancel()
+    return lost[0]
+
+
+@every_face
+def test_of_two_members_with_one_name_one_is_told_so(face: Face) -> None:
+    async def main() -> None:
+        hub = member(face, "hub")
+        async with hub as hub, member(face, "twin", hub) as a, member(face, "twin", hub) as b:
+            loser = await first_to_lose_its_name(face, [a, b])
+            with pytest.raises(_errors.ConfigurationError, match=NAME_LOST):
+                await loser.converged()
+            with pytest.raises(_errors.ConfigurationError, match=NAME_LOST):
+                loser.update_properties({})
+            with pytest.raises(_errors.ConfigurationError, match=NAME_LOST):
+                loser.rotate_key(NEXT_KEY)
+            await loser.leave()
+            keeper = b if loser is a else a
+            await keeper.converged()
+            assert names(keeper) == ["hub", "twin"]
 
     face.run(main)
 

@@ -219,11 +219,13 @@ impl Member {
         let mut outlet = shared.outlet();
         let mut ring = ask || resolve || !streams.is_empty();
         push_streams(&mut outlet, streams);
+        let had_ended = outlet.end.is_some();
         let changed = self.push_changes(&mut outlet);
         if self.driver.node.is_departed() && outlet.end.is_none() {
             outlet.end = Some(End::Left);
-            ring = true;
         }
+        // Whatever has ended it: nothing more happens that would ring.
+        ring |= outlet.end.is_some() && !had_ended;
         let news = changed || converged != self.converged;
         outlet.resolve |= resolve;
         outlet.news |= news;
