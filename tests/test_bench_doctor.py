@@ -78,6 +78,13 @@ def test_heat_swap_and_quota_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found("limits", monkeypatch)[0].subject == "CPU quota"
 
 
+def test_a_build_without_optimisation_spoils(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{DOCTOR}.built_with", lambda: {"profile": "debug"})
+    assert [finding.level for finding in found("build", monkeypatch)] == [doctor.SPOILS]
+    monkeypatch.setattr(f"{DOCTOR}.built_with", lambda: {"profile": "release"})
+    assert found("build", monkeypatch) == []
+
+
 def test_a_missing_proxy_is_a_warning_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxies, "found", lambda: ({}, {"envoy": "no envoy: install envoy"}))
     (finding,) = found("proxies", monkeypatch)

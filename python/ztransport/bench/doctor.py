@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ztransport._ztransport import built_with
 from ztransport.bench import environment, machine, proxies, readings
 from ztransport.bench.judging import FOREIGN_SHARE_MAX, STEAL_SHARE_MAX
 from ztransport.bench.placement import placement, siblings_of
@@ -178,6 +179,17 @@ def _limits() -> Iterator[Finding]:
         )
 
 
+def _build() -> Iterator[Finding]:
+    profile = built_with()["profile"]
+    if profile != "release":
+        yield Finding(
+            SPOILS,
+            "build",
+            f"the extension is built for {profile}, several times slower than for release",
+            "make build, or maturin develop --release",
+        )
+
+
 def _proxies() -> Iterator[Finding]:
     tools, missing = proxies.found()
     for name, tool in tools.items():
@@ -193,5 +205,6 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _heat,
     _memory,
     _limits,
+    _build,
     _proxies,
 )
