@@ -71,10 +71,12 @@ impl Node {
         if self.bars(origin, sid, description.incarnation) {
             return;
         }
-        match (self.table.find(sid), self.table.find_name(description.name)) {
-            (Some(slot), _) => self.hear_of_known(origin, slot, description),
-            (None, Some(slot)) => self.hear_of_later_life(origin, slot, description),
-            (None, None) => self.hear_of_new(origin, description),
+        if let Some(slot) = self.table.find(sid) {
+            return self.hear_of_known(origin, slot, description);
+        }
+        match self.table.find_name(description.name) {
+            Some(slot) => self.hear_of_later_life(origin, slot, description),
+            None => self.hear_of_new(origin, description),
         }
     }
 

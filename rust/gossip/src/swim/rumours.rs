@@ -1,6 +1,6 @@
 //! News that is repeated: what next, and for how long.
 
-use crate::limits::HASTY_RUMOURS_MAX;
+use crate::limits::{HASTY_RUMOURS_MAX, MEMBERS_CEILING};
 
 use super::slots::BySlot;
 
@@ -25,8 +25,10 @@ pub(super) enum Rank {
     Description,
 }
 
-/// One rumour: always about the present state of the member in its slot.
+/// One rumour: always about the present state of the member in its slot. Without gaps, as in a
+/// partition there is one about half a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(Rust, packed(4))]
 pub(super) struct Rumour {
     pub(super) rank: Rank,
     /// Whether the description goes along.
@@ -46,11 +48,13 @@ impl Rumour {
 }
 
 /// The order of sending: our own first, then what was sent least, then what matters, then the
-/// newest; packed from the highest bit down, and the slot.
-type Key = (u64, u32);
+/// newest; packed from the highest bit down, and the slot in the lowest 17.
+type Key = u64;
 
+const SLOT_BITS: u32 = 17;
+const _: () = assert!(MEMBERS_CEILING < 1 << SLOT_BITS);
 /// What stands in the order for a rumour that has just ended.
-const OVER: Key = (u64::MAX, u32::MAX);
+const OVER: Key = u64::MAX;
 /// Rumours that do not fit, after which a datagram counts as full.
 const MISFITS_MAX: u32 = 4;
 
@@ -83,8 +87,12 @@ pub(super) struct Rumours {
 const fn key(slot: u32, entry: &Entry) -> Key {
     let rank = entry.rumour.rank;
     let others = !matches!(rank, Rank::Own) as u64;
-    let order = others << 63 | (entry.sends as u64) << 40 | (rank as u64) << 32;
-    (order | !entry.serial as u64, slot)
+    let order = others << 63 | (entry.sends as u64) << 52 | (rank as u64) << 49;
+    order | (!entry.serial as u64) << SLOT_BITS | slot as u64
+}
+
+const fn slot_of(key: Key) -> u32 {
+    (key & ((1 << SLOT_BITS) - 1)) as u32
 }
 
 impl Rumours {
@@ -144,9 +152,10 @@ impl Rumours {
         mut take: impl FnMut(u32, Rumour) -> bool,
         sends_max: impl Fn(Rank) -> u16,
     ) -> u64 {
-        let (mut taken, mut misfits) = (0, 0);
+        let (mut taken, mut misfits, mut looked) = (0, 0, self.order.len());
         for index in (0..self.order.len()).rev() {
-            let slot = self.order[index].1;
+            looked = index;
+            let slot = slot_of(self.order[index]);
             let Some(rumour) = self.get(slot).filter(|_| Some(slot) != without) else {
                 continue;
             };
@@ -161,14 +170,14 @@ impl Rumours {
             }
         }
         if taken > 0 {
-            self.sort();
+            self.sort(looked);
         }
         taken
     }
 
     /// Counts one sending of the rumour at `index` in the order, which is out of order then.
     fn count(&mut self, index: usize, sends_max: u16) {
-        let slot = self.order[index].1;
+        let slot = slot_of(self.order[index]);
         let Some(entry) = self.entries.get_mut(&slot) else {
             return;
         };
@@ -183,11 +192,22 @@ impl Rumours {
         }
     }
 
-    /// Both those that were sent and those that were not are still in order, which is what this
-    /// way of sorting is fast for.
-    fn sort(&mut self) {
-        self.order.retain(|&key| key != OVER);
-        self.order.sort_by(|one, other| other.cmp(one));
+    /// Puts the keys from `start` on, some of which have changed, into their places among those
+    /// before them, which are in order: what lies between two places is moved once, and as a whole.
+    fn sort(&mut self, start: usize) {
+        let mut changed = self.order.split_off(start);
+        changed.retain(|&key| key != OVER);
+        changed.sort_unstable();
+        let (mut read, mut write) = (start, start + changed.len());
+        self.order.resize(write, OVER);
+        for key in changed {
+            let place = self.order[..read].partition_point(|&other| other > key);
+            write -= read - place;
+            self.order.copy_within(place..read, write);
+            read = place;
+            write -= 1;
+            self.order[write] = key;
+        }
     }
 }
 

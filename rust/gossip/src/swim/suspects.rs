@@ -40,15 +40,15 @@ impl Node {
         let present = self.table.present();
         let min = self.settings.suspicion_nanos_min(present);
         let needed = self.settings.confirmations.min(present.saturating_sub(2));
-        let factor = if needed == 0 {
+        let ceiling = if needed == 0 {
             1
         } else {
             self.settings.suspicion_ceiling
         };
-        let max = min.saturating_mul(u64::from(factor));
         self.statistics.suspicions += 1;
-        self.suspicions
-            .start(slot, Suspicion::new(now, accuser, min, max, needed));
+        // Both are validated to be small.
+        let suspicion = Suspicion::new(now, accuser, min, ceiling as u8, needed as u8);
+        self.suspicions.start(slot, suspicion);
     }
 
     /// A further accusation. That of a member in poor health is heard, and counts for nothing.

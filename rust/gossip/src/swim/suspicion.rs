@@ -6,61 +6,63 @@ use crate::time::Time;
 
 use super::slots::BySlot;
 
-/// Accusers told apart in one suspicion.
-const ACCUSERS_MAX: usize = 5;
+/// Accusers kept of one suspicion: the first, and all that confirm it but the last, after whom
+/// nobody counts any more.
+const ACCUSERS_KEPT: usize = 4;
 
-/// One suspected member (Lifeguard's dynamic suspicion time-out).
-#[derive(Clone, Debug)]
+/// One suspected member (Lifeguard's dynamic suspicion time-out). Without gaps, as in a partition
+/// half a cluster is suspected at once.
+#[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(4))]
 pub(super) struct Suspicion {
     started: Time,
     min: u64,
-    max: u64,
-    /// Independent accusations that bring the time down to `min`.
-    needed: u32,
-    confirmed: u32,
     /// In the order of their accusations; 0 where there is none yet.
-    accusers: [u64; ACCUSERS_MAX],
-    deadline: Time,
+    accusers: [u64; ACCUSERS_KEPT],
+    /// The longest time, as a multiple of the shortest.
+    ceiling: u8,
+    /// Independent accusations that bring the time down to `min`.
+    needed: u8,
+    confirmed: u8,
 }
 
 impl Suspicion {
-    pub(super) fn new(now: Time, accuser: u64, min: u64, max: u64, needed: u32) -> Self {
-        let mut suspicion = Self {
+    pub(super) const fn new(now: Time, accuser: u64, min: u64, ceiling: u8, needed: u8) -> Self {
+        Self {
             started: now,
             min,
-            max,
+            accusers: [accuser, 0, 0, 0],
+            ceiling,
             needed,
             confirmed: 0,
-            accusers: [accuser, 0, 0, 0, 0],
-            deadline: now,
-        };
-        suspicion.deadline = suspicion.end();
-        suspicion
+        }
     }
 
-    /// max - (max - min) · ln(confirmed + 1) / ln(needed + 1), at least min.
-    fn end(&self) -> Time {
-        let span = (self.max - self.min) as f64;
+    /// When it ends in a death: after max - (max - min) · ln(confirmed + 1) / ln(needed + 1), at
+    /// least min.
+    fn deadline(&self) -> Time {
+        let (started, min) = (self.started, self.min);
+        let max = min.saturating_mul(u64::from(self.ceiling));
         let share = match self.needed {
             0 => 1.0,
             needed => f64::from(self.confirmed + 1).ln() / f64::from(needed + 1).ln(),
         };
-        let nanos = self.max - (span * share.min(1.0)) as u64;
-        self.started.after_nanos(nanos.max(self.min))
+        let nanos = max - ((max - min) as f64 * share.min(1.0)) as u64;
+        started.after_nanos(nanos.max(min))
     }
 
     /// Takes one more accusation; whether it shortens the time, as an independent one does while
     /// some are needed.
     fn confirm(&mut self, accuser: u64) -> bool {
-        if self.confirmed >= self.needed || self.accusers.contains(&accuser) {
+        let mut accusers = self.accusers;
+        if self.confirmed >= self.needed || accuser == 0 || accusers.contains(&accuser) {
             return false;
         }
-        let Some(place) = self.accusers.iter_mut().find(|place| **place == 0) else {
-            return false;
-        };
-        *place = accuser;
+        if let Some(place) = accusers.iter_mut().find(|place| **place == 0) {
+            *place = accuser;
+        }
+        self.accusers = accusers;
         self.confirmed += 1;
-        self.deadline = self.end();
         true
     }
 }
@@ -75,13 +77,13 @@ pub(super) struct Suspicions {
 impl Suspicions {
     pub(super) fn start(&mut self, slot: u32, suspicion: Suspicion) {
         self.end(slot);
-        self.deadlines.insert((suspicion.deadline, slot));
+        self.deadlines.insert((suspicion.deadline(), slot));
         self.by_slot.insert(slot, suspicion);
     }
 
     pub(super) fn end(&mut self, slot: u32) {
         if let Some(suspicion) = self.by_slot.remove(&slot) {
-            self.deadlines.remove(&(suspicion.deadline, slot));
+            self.deadlines.remove(&(suspicion.deadline(), slot));
         }
     }
 
@@ -91,20 +93,21 @@ impl Suspicions {
         let Some(suspicion) = self.by_slot.get_mut(&slot) else {
             return false;
         };
-        let before = suspicion.deadline;
+        let before = suspicion.deadline();
         let shortens = suspicion.confirm(accuser);
         if shortens {
             self.deadlines.remove(&(before, slot));
-            self.deadlines.insert((suspicion.deadline, slot));
+            self.deadlines.insert((suspicion.deadline(), slot));
         }
         shortens
     }
 
     /// Who accused first.
     pub(super) fn accuser(&self, slot: u32) -> Option<u64> {
-        self.by_slot
-            .get(&slot)
-            .map(|suspicion| suspicion.accusers[0])
+        self.by_slot.get(&slot).map(|suspicion| {
+            let [first, ..] = suspicion.accusers;
+            first
+        })
     }
 
     /// The earliest deadline.
@@ -122,9 +125,9 @@ impl Suspicions {
     pub(super) fn extend(&mut self, nanos: u64) {
         self.deadlines.clear();
         for (&slot, suspicion) in &mut self.by_slot {
-            suspicion.started = suspicion.started.after_nanos(nanos);
-            suspicion.deadline = suspicion.deadline.after_nanos(nanos);
-            self.deadlines.insert((suspicion.deadline, slot));
+            let started = suspicion.started;
+            suspicion.started = started.after_nanos(nanos);
+            self.deadlines.insert((suspicion.deadline(), slot));
         }
     }
 }
@@ -141,7 +144,7 @@ mod tests {
     fn g_54_confirmations_shorten_a_suspicion() {
         let mut suspicions = Suspicions::default();
         let second = 1_000_000_000;
-        suspicions.start(3, Suspicion::new(Time::ZERO, 1, 5 * second, 30 * second, 3));
+        suspicions.start(3, Suspicion::new(Time::ZERO, 1, 5 * second, 6, 3));
         assert_eq!(seconds(&suspicions), 30.0);
         assert!(!suspicions.confirm(3, 1), "the first accuser again");
         assert_eq!(seconds(&suspicions), 30.0);
@@ -162,8 +165,21 @@ mod tests {
     #[test]
     fn a_member_that_stood_still_gives_time() {
         let mut suspicions = Suspicions::default();
-        suspicions.start(1, Suspicion::new(Time::ZERO, 1, 5, 5, 0));
+        suspicions.start(1, Suspicion::new(Time::ZERO, 1, 5, 1, 0));
         suspicions.extend(10);
         assert_eq!(suspicions.next(), Some(Time::from_nanos(15)));
+    }
+
+    #[test]
+    fn g_54_each_accuser_confirms_once_and_a_fifth_still_counts() {
+        let mut suspicion = Suspicion::new(Time::ZERO, 1, 5, 6, 4);
+        assert!((2..=4).all(|accuser| suspicion.confirm(accuser)));
+        assert!(
+            ![0, 1, 2, 3, 4]
+                .into_iter()
+                .any(|accuser| suspicion.confirm(accuser))
+        );
+        assert!(suspicion.confirm(5) && !suspicion.confirm(6));
+        assert_eq!(suspicion.deadline(), Time::from_nanos(5));
     }
 }
