@@ -29,7 +29,7 @@ struct Storm {
 /// which every rule is checked at every step, and at whose end all views must be the same.
 ///
 /// # Errors
-/// The broken rule, with the seed that replays it.
+/// The broken rule, with the seed and the command that replays it.
 pub fn storm(members: u32, seed: u64, seconds: u64) -> Result<World, Fault> {
     let world = World::strangers(members, seed, &Settings::default(), Protection::Sealed);
     let mut storm = Storm {
@@ -38,24 +38,14 @@ pub fn storm(members: u32, seed: u64, seconds: u64) -> Result<World, Fault> {
         members,
     };
     storm.watch.meet(&storm.world);
-    for host in 1..members {
-        storm
-            .world
-            .with(host, |node, now| node.join(now, &seeds()))
-            .map_err(|error| error.to_string())?;
-    }
-    storm.run(FORMING_SECONDS)?;
-    for _ in 0..seconds {
-        let deed = DEEDS[storm.world.below(DEEDS.len() as u64) as usize];
-        let host = storm.world.below(u64::from(members)) as u32;
-        deed(&mut storm, host);
-        storm.watch.look(&storm.world, host)?;
-        storm.run(1)?;
-    }
-    storm.calm();
-    storm.run(CALM_SECONDS)?;
-    converged(&storm.world).map_err(|fault| format!("seed {seed}: {fault}"))?;
+    storm.live(seconds)?;
     Ok(storm.world)
+}
+
+/// The command that lives through one storm again.
+#[must_use]
+pub fn replay(members: u32, seed: u64, seconds: u64) -> String {
+    format!("ztransport-sim storm --nodes={members} --seed={seed} --seconds={seconds} --runs=1")
 }
 
 /// Where those join that know nobody.
@@ -64,6 +54,36 @@ fn seeds() -> [Address; 2] {
 }
 
 impl Storm {
+    /// Everything from the forming to the agreement at the end.
+    fn live(&mut self, seconds: u64) -> Result<(), Fault> {
+        let (members, seed) = (self.members, self.world.seed());
+        let ended = self.form().and_then(|()| self.rage(seconds));
+        ended.map_err(|fault| format!("{fault}\nreplay with: {}", replay(members, seed, seconds)))
+    }
+
+    fn form(&mut self) -> Result<(), Fault> {
+        for host in 1..self.members {
+            self.world
+                .with(host, |node, now| node.join(now, &seeds()))
+                .map_err(|error| error.to_string())?;
+        }
+        self.run(FORMING_SECONDS)
+    }
+
+    fn rage(&mut self, seconds: u64) -> Result<(), Fault> {
+        for _ in 0..seconds {
+            let deed = DEEDS[self.world.below(DEEDS.len() as u64) as usize];
+            let host = self.world.below(u64::from(self.members)) as u32;
+            deed(self, host);
+            self.watch.look(&self.world, host)?;
+            self.run(1)?;
+        }
+        self.calm();
+        self.run(CALM_SECONDS)?;
+        let seed = self.world.seed();
+        converged(&self.world).map_err(|fault| format!("seed {seed}: {fault}"))
+    }
+
     fn run(&mut self, seconds: u64) -> Result<(), Fault> {
         let end = self.world.now.after_millis(seconds * 1_000);
         while let Some(host) = self.world.step(end, &mut |_, _| {}) {
@@ -199,5 +219,23 @@ mod tests {
             .hosts
             .swap_remove(1);
         assert!(converged(&world).unwrap_err().contains("differ"));
+    }
+
+    #[test]
+    fn a_broken_rule_names_its_seed_and_the_command_that_replays_it() {
+        let world = World::formed(3, 77, &Settings::default(), Protection::Modelled);
+        // A watch that has met nobody takes all that is known for invented.
+        let mut storm = Storm {
+            world,
+            watch: Watch::default(),
+            members: 3,
+        };
+        let fault = storm.live(5).unwrap_err();
+        let command = "ztransport-sim storm --nodes=3 --seed=77 --seconds=5 --runs=1";
+        assert!(fault.starts_with("seed 77, host "), "{fault}");
+        assert!(
+            fault.ends_with(&format!("\nreplay with: {command}")),
+            "{fault}"
+        );
     }
 }

@@ -1,9 +1,11 @@
 //! Whole clusters through bad times. A failure names the seed that replays it.
 
+use std::process::Command;
+
 use ztransport_gossip::{Settings, Time};
 use ztransport_sim::checks::Watch;
 use ztransport_sim::experiments::{Options, run};
-use ztransport_sim::storm::{converged, storm};
+use ztransport_sim::storm::{converged, replay, storm};
 use ztransport_sim::world::{Protection, World, address};
 
 fn watched(world: &mut World, watch: &mut Watch, end: Time) {
@@ -40,8 +42,7 @@ fn strangers_find_each_other() {
 #[test]
 fn g_40_after_a_storm_all_views_are_the_same() {
     for seed in 1..=20 {
-        let replay = format!("replay with: ztransport-sim storm --nodes=10 --seed={seed} --runs=1");
-        storm(10, seed, 60).unwrap_or_else(|fault| panic!("{fault}\n{replay}"));
+        storm(10, seed, 60).unwrap_or_else(|fault| panic!("{fault}"));
     }
 }
 
@@ -50,6 +51,26 @@ fn a_seed_replays_its_history() {
     let trace = |seed| storm(6, seed, 20).expect("no rule is broken").trace();
     assert_eq!(trace(5), trace(5));
     assert_ne!(trace(5), trace(6));
+}
+
+/// The command that a broken rule names lives through the very same history.
+#[test]
+fn the_command_of_a_broken_rule_replays_its_history() {
+    let command = replay(6, 5, 20);
+    let (name, arguments) = command.split_once(' ').expect("a name and arguments");
+    assert_eq!(name, "ztransport-sim");
+    let called = Command::new(env!("CARGO_BIN_EXE_ztransport-sim"))
+        .args(arguments.split(' '))
+        .output()
+        .expect("the simulator starts");
+    let printed: serde_json::Value =
+        serde_json::from_slice(&called.stdout).expect("a record on the standard output");
+    let lived = storm(6, 5, 20).expect("no rule is broken");
+    assert_eq!(printed["results"]["arrivals"], lived.arrivals());
+    assert_eq!(
+        printed["results"]["trace"],
+        format!("{:016x}", lived.trace())
+    );
 }
 
 /// The trace of one small world, the same in every build. Whoever changes the protocol changes it.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use ztransport_gossip::member::Table;
 use ztransport_gossip::{Happened, Settings, Time};
 
+use super::load::memory_peak_bytes;
 use super::{Options, at_second, seconds_between, summary};
 use crate::checks::{Snapshot, same_views};
 use crate::world::{Protection, World, address};
@@ -222,12 +223,17 @@ pub(super) fn partition(options: &Options) -> Result<Value, String> {
         let ends: Vec<Snapshot> = [0, options.nodes - 1]
             .map(|host| Snapshot::of(&world.hosts[host as usize].node))
             .into();
-        same_views(&ends).map_err(|fault| format!("seed {seed}: {fault}"))?;
+        same_views(&ends).map_err(|fault| {
+            let (nodes, loss, seconds) = (options.nodes, options.loss, options.seconds);
+            let world = format!("--nodes={nodes} --loss={loss} --seconds={seconds} --seed={seed}");
+            format!("seed {seed}: {fault}\nreplay with: ztransport-sim partition {world} --runs=1")
+        })?;
     }
     Ok(json!({
         "present_while_parted": summary(parted),
         "seconds_to_agree": summary(healed),
         "unhealed": unhealed,
+        "memory_peak_bytes": memory_peak_bytes()?,
     }))
 }
 

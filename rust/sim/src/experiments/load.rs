@@ -61,7 +61,7 @@ pub(super) fn trace(options: &Options) -> Result<Value, String> {
 }
 
 /// The most memory this process ever had.
-fn memory_peak_bytes() -> Result<u64, String> {
+pub(super) fn memory_peak_bytes() -> Result<u64, String> {
     let text = std::fs::read_to_string("/proc/self/status")
         .map_err(|error| format!("the process's status cannot be read: {error}"))?;
     let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -132,11 +132,17 @@ pub fn run(name: &str, options: &Options) -> Result<Value, String> {
 
 /// Histories full of faults; the first broken rule ends it with the seed that replays it.
 fn storms(options: &Options) -> Result<Value, String> {
-    let mut arrivals = 0;
+    let (mut arrivals, mut trace) = (0, 0);
     for seed in options.seeds() {
-        arrivals += storm(options.nodes, seed, options.seconds)?.arrivals();
+        let world = storm(options.nodes, seed, options.seconds)?;
+        arrivals += world.arrivals();
+        trace ^= world.trace();
     }
-    Ok(json!({ "histories_without_a_fault": options.runs, "arrivals": arrivals }))
+    Ok(json!({
+        "histories_without_a_fault": options.runs,
+        "arrivals": arrivals,
+        "trace": format!("{trace:016x}"),
+    }))
 }
 
 /// The value below which a share of `values` lies (nearest rank); `None` without values.
