@@ -144,7 +144,7 @@ def test_a_variant_without_a_valid_window_is_told_and_the_rest_is_kept(
     for count in (f"{len(WORKLOADS)} {outcome}", f"{TESTS - len(WORKLOADS)} passed"):
         assert count in done.stdout
     kind = reason.partition(":")[0]
-    assert f"0 of {BLOCKS} windows are valid: {{'{kind}': {BLOCKS}}}" in done.stdout
+    assert f"0 of {BLOCKS} blocks count: {{'{kind}': {BLOCKS}}}" in done.stdout
     found = json.loads((tmp_path / "found.json").read_text())["benchmarks"]
     assert len(found) == (len(COSTS) - 1) * len(WORKLOADS)
 

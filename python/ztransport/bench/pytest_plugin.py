@@ -45,11 +45,12 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Measurement:
-    """The session's run, its statistics and its page."""
+    """The session's run, its statistics and its page; `fault` says why there is no page."""
 
     run: Run
     summary: Summary
     page: Path
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
         terminalreporter.section("what encryption costs")
         terminalreporter.write_line(report.tables(found.summary))
-        terminalreporter.write_line(f"Page: {found.page}")
+        terminalreporter.write_line(found.fault or f"Page: {found.page}")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -234,9 +235,12 @@ def _measure(config: pytest.Config) -> Measurement:
         runner.run(_profile(config), directory, _teller(config), seed=seed, command=command)
         run = record.open_run(directory)
         summary = statistics.summarise(run)
-        return Measurement(run, summary, page.build(run, summary))
     except BenchError as error:
         pytest.fail(str(error), pytrace=False)
+    try:
+        return Measurement(run, summary, page.build(run, summary))
+    except BenchError as error:  # the figures are there all the same
+        return Measurement(run, summary, directory / page.PAGE, str(error))
 
 
 def _teller(config: pytest.Config) -> Callable[[str], None]:
@@ -265,6 +269,7 @@ def _cost(measured: Measurement, cell: Cell) -> Cost:
 def _figures(scene: Scene, costs: Costs) -> dict[str, Any]:
     """Flat figures of one load, ready for JSON; ratios are to plain."""
     figures: dict[str, Any] = {"valid": costs.valid, "invalid": costs.invalid_windows}
+    figures |= {"blocks": costs.blocks, "blocks_counted": costs.blocks_counted}
     if costs.cpu_us is not None:
         figures["cpu_us"] = costs.cpu_us.median
     if scene.load == "open":

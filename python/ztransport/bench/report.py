@@ -72,7 +72,7 @@ def key_grid(summary: Summary) -> Grid:
 
 
 def cost_grid(scene: Scene) -> Grid:
-    """One row for each variant: CPU in all and by role, its ratio to plain, speed, validity."""
+    """One row for each variant: CPU in all and by role, ratio to plain, speed, blocks."""
     columns = _columns(scene)
     rows = [[show(costs) for _, show in columns] for costs in scene.costs]
     return Grid([name for name, _ in columns], rows)
@@ -159,7 +159,7 @@ def _columns(scene: Scene) -> list[Column]:
     columns.append(_ratio_column(scene, st.CPU))
     if scene.load == "open":
         columns += map(_percentile_column, PERCENTILE_TITLES)
-    return [*columns, ("valid", _validity)]
+    return [*columns, ("blocks", _blocks)]
 
 
 def _role_column(role: str) -> Column:
@@ -180,8 +180,8 @@ def _throughput(costs: Costs) -> str:
     return quantity(costs.throughput.median if costs.throughput else None)
 
 
-def _validity(costs: Costs) -> str:
-    return f"{costs.valid}/{costs.valid + costs.invalid_windows}"
+def _blocks(costs: Costs) -> str:
+    return f"{costs.blocks_counted}/{costs.blocks}"
 
 
 def _figure(value: float | None, digits: int) -> str:

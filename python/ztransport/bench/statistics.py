@@ -84,10 +84,13 @@ class Costs:
 
     CPU in µs per message, summed in `cpu_us` and by role in `role_cpu_us`; throughput in messages
     per second; a percentile too few samples reach is None. `invalid` counts windows by kind of
-    reason, of which a window may have several.
+    reason, of which a window may have several. Of the `blocks` it was measured in, `blocks_counted`
+    have what its ratio needs: a valid window of it and one of plain, where that was measured.
     """
 
     variant: str
+    blocks: int
+    blocks_counted: int
     valid: int
     invalid_windows: int
     invalid: dict[str, int]
@@ -171,7 +174,8 @@ def _scene(run: Run, workload: str, load: str) -> Scene:
         floors[metric] = bootstrap.noise_floor(twin)
         comparisons += _comparisons(metric, values, floors[metric], seed)
     rates = [one["rate_asked"] for one in windows if one["rate_asked"]]
-    costs = [_costs(name, own, seed) for name, own in by_variant.items()]
+    plain = by_variant.get(PLAIN)
+    costs = [_costs(name, own, plain, seed) for name, own in by_variant.items()]
     title = run.manifest["scenario"].get("titles", {}).get(workload, workload)
     return Scene(workload, title, load, max(rates, default=None), costs, floors, comparisons)
 
@@ -209,7 +213,9 @@ def _pairs(variants: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     return (pair for pair in pairs if pair[1] in variants and pair[2] in variants)
 
 
-def _costs(variant: str, windows: Sequence[Record], seed: int) -> Costs:
+def _costs(
+    variant: str, windows: Sequence[Record], plain: Sequence[Record] | None, seed: int
+) -> Costs:
     valid = [one for one in windows if one["valid"]]
     reasons = Counter(
         kind
@@ -219,6 +225,8 @@ def _costs(variant: str, windows: Sequence[Record], seed: int) -> Costs:
     )
     return Costs(
         variant=variant,
+        blocks=len({one["block"] for one in windows}),
+        blocks_counted=_blocks_counted(windows, plain),
         valid=len(valid),
         invalid_windows=len(windows) - len(valid),
         invalid=dict(reasons),
@@ -229,6 +237,11 @@ def _costs(variant: str, windows: Sequence[Record], seed: int) -> Costs:
         response_us=_percentiles(valid, "response"),
         service_us=_percentiles(valid, "service"),
     )
+
+
+def _blocks_counted(windows: Sequence[Record], plain: Sequence[Record] | None) -> int:
+    counted = _values(windows, CPU).keys()
+    return len(counted if plain is None else counted & _values(plain, CPU).keys())
 
 
 def _role_costs(valid: Sequence[Record], seed: int) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ztransport.bench import bootstrap
+from ztransport.bench import belief, bootstrap
 from ztransport.bench import statistics as st
 from ztransport.bench.statistics import Comparison, Scene, Summary
 
@@ -37,7 +37,6 @@ METRIC_TITLES = {
 }
 SAID = {st.CPU: ("more", "less"), st.THROUGHPUT: ("more", "less"), st.P99: ("higher", "lower")}
 """What the headline speaks of, in this order, and the word for more and for less of it."""
-INVALID_SHARE_MAX = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +101,8 @@ def caveats(summary: Summary) -> list[str]:
     if not summary.manifest["complete"]:
         found.append("The run was not finished: fewer blocks than asked, wider intervals.")
     if summary.invalid:
-        share = summary.invalid / max(1, summary.windows)
-        weight = "too many to trust the rest blindly" if share > INVALID_SHARE_MAX else "left out"
-        found.append(f"{summary.invalid} of {summary.windows} windows are invalid: {weight}.")
+        found.append(f"{summary.invalid} of {summary.windows} windows are invalid: left out.")
+    found += belief.doubts(summary)
     found += [_unsaid(scene) for scene in summary.scenes if scene.floors[st.CPU] is None]
     found += [line for scene in summary.scenes for line in _dishonest(scene)]
     return found
