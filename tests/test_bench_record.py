@@ -57,6 +57,7 @@ def test_a_cut_last_line_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
         assert len(found.windows) == 2, f"{kept} of {len(whole)} bytes"
         assert found.cut is not None
         assert re.match(ONE_LINE.format("line 3 is cut off; 2 windows .* again"), found.cut)
+        assert found.lost == (3,)
 
 
 def test_a_resumed_run_cuts_half_a_line_off_and_goes_on(tmp_path: Path) -> None:
@@ -70,6 +71,56 @@ def test_a_resumed_run_cuts_half_a_line_off_and_goes_on(tmp_path: Path) -> None:
     found = open_run(run.path)
     assert (found.windows, found.cut) == (again.windows, None)
     assert found.manifest["complete"]
+
+
+NAN = re.sub(rb'"steal_share": [\d.]+', b'"steal_share": NaN', json.dumps(window()).encode())
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (b"{", "no JSON object"),
+        (b"[" * 100_000, "no JSON object"),
+        (b"\x00\xff", "no JSON object"),
+        (b'{"schema_version": 1}', "the object: .* is a required property"),
+        (NAN, "no JSON object"),
+    ],
+)
+def test_a_broken_line_is_told_put_aside_and_measured_again(
+    broken: bytes, why: str, tmp_path: Path
+) -> None:
+    run = three_windows(tmp_path / "run")
+    run.finish()
+    first, _, last = (run.path / WINDOWS).read_bytes().splitlines(keepends=True)
+    (run.path / WINDOWS).write_bytes(first + broken + b"\n" + last)
+    found = open_run(run.path)
+    assert found.windows == [run.windows[0], run.windows[2]]
+    assert (found.lost, found.manifest["complete"]) == ((2,), False)
+    said = f"line 2 is broken \\({why}\\); 2 windows of the others are read: .* again to measure"
+    assert re.match(ONE_LINE.format(said), found.cut or "")
+    again = RunDirectory.resume(run.path)
+    again.append(run.windows[1])
+    assert (run.path / record.BROKEN).read_bytes() == broken + b"\n"
+    found = open_run(run.path)
+    assert (found.windows, found.cut) == ([run.windows[i] for i in (0, 2, 1)], None)
+
+
+def test_all_that_is_broken_is_counted(tmp_path: Path) -> None:
+    run = three_windows(tmp_path / "run")
+    (run.path / WINDOWS).write_bytes(b"{\n" + (run.path / WINDOWS).read_bytes() + b"{")
+    found = open_run(run.path)
+    assert found.lost == (1, 5)
+    assert "line 1 is broken (no JSON object) and 1 more are; 3 windows" in (found.cut or "")
+
+
+def test_windows_without_their_manifest_are_not_overwritten(tmp_path: Path) -> None:
+    run = three_windows(tmp_path / "run")
+    kept = (run.path / WINDOWS).read_bytes()
+    (run.path / MANIFEST).unlink()
+    said = ONE_LINE.format("windows without their manifest.json: restore it, or name another")
+    with pytest.raises(BenchError, match=said):
+        RunDirectory.create(run.path, manifest())
+    assert (run.path / WINDOWS).read_bytes() == kept
 
 
 def test_a_last_line_without_its_end_is_whole_when_it_parses(tmp_path: Path) -> None:
@@ -86,12 +137,12 @@ def test_a_last_line_without_its_end_is_whole_when_it_parses(tmp_path: Path) -> 
     ("name", "change", "said"),
     [
         (MANIFEST, b'{"schema_version": 2}', "schema version 2 is newer than 1: update ztransport"),
+        (MANIFEST, b"", "no JSON object: it was cut off .* measure again .* keeps what was"),
+        (MANIFEST, b'{"schema_version": 1, "ki', "no JSON object: it was cut off"),
         (MANIFEST, b"no json", "no JSON object"),
         (MANIFEST, b"[]", "no JSON object"),
-        (MANIFEST, b'{"schema_version": 1}', "is a required property: .* restore or measure"),
+        (MANIFEST, b'{"schema_version": 1}', "is a required property: .* restore it, or name"),
         (WINDOWS, b'{"schema_version": 7}\n', "line 1: schema version 7 is newer than 1: update"),
-        (WINDOWS, b'{"schema_version": 1}\n', "line 1: the object: .* required .* restore"),
-        (WINDOWS, b"{\n{}\n", "line 1: no JSON object"),
     ],
 )
 def test_what_is_no_record_is_one_line(name: str, change: bytes, said: str, tmp_path: Path) -> None:
@@ -157,7 +208,7 @@ def test_a_full_disk_leaves_the_old_manifest(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", full)
+        patched.setattr(Path, "write_bytes", full)
         with pytest.raises(BenchError, match=ONE_LINE.format("No space left on device; 3 windows")):
             run.finish()
     assert not open_run(run.path).manifest["complete"]

@@ -245,6 +245,30 @@ def test_the_command_gives_the_numbers_of_a_cut_record_and_says_so(tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_without_a_page_the_tables_are_there_all_the_same(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", blocks=6, workloads=WORKLOADS[:1])
+    (path / "page.html").mkdir()
+    done = ztransport(path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "page.html: Is a directory; the record is whole: make room or rights" in done.stderr
+    assert done.stdout.startswith("TLS in the process costs ")
+    assert "| tls " in done.stdout
+
+
+@pytest.mark.slow
+def test_a_thin_row_ends_a_report_as_it_ends_a_run(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", manifest(("plain",), WORKLOADS[:1]))
+    for block in range(6):
+        run.append(window("plain", block, reasons=["steal: much"] if block < 4 else ()))
+    run.finish()
+    for more in ([], ["--json"]):
+        done = ztransport(run.path, *more)
+        assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+        assert "plain, request-128-x1, open loop: only 2 of 6 blocks count" in done.stderr
+        assert done.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["missing", "pyproject.toml"])
 def test_what_is_no_run_is_one_line(name: str) -> None:
     done = ztransport(name)

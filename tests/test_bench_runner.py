@@ -6,6 +6,7 @@ Whether its windows are valid depends on what the machine does meanwhile, so tha
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -19,7 +20,17 @@ from pathlib import Path
 import pytest
 
 from tests.bench_runs import manifest
-from ztransport.bench import blocks, choices, record, runner, session, variants, workloads
+from ztransport.bench import (
+    blocks,
+    choices,
+    fairness,
+    processes,
+    record,
+    runner,
+    session,
+    variants,
+    workloads,
+)
 from ztransport.bench.processes import BenchError
 from ztransport.bench.record import Record, RunDirectory
 from ztransport.bench.workloads import Profile
@@ -76,7 +87,7 @@ def test_a_run_is_stopped_gone_on_with_and_whole(
     assert choices.directory_for(TINY, SEED + 1, tmp_path) != place
     assert_whole(run(TINY, choices.directory_for(TINY, SEED, tmp_path)), partial)
     assert choices.directory_for(TINY, SEED, tmp_path) != place
-    with pytest.raises(BenchError, match="this run is complete: name another directory"):
+    with pytest.raises(BenchError, match="this run is complete: .*or name another directory"):
         run(TINY, place)
 
 
@@ -118,16 +129,40 @@ def test_two_runs_do_not_write_to_one_directory(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"complete": True}, "this run is complete"),
-        ({"scenario": {"variants": []}}, "other variants, workloads or lengths"),
-        ({"programs": {"nginx": {}}}, "other versions of the proxies"),
-        ({"environment": {"commit": "x"}}, "another commit"),
+        (
+            {"scenario": {"variants": ["tls", "mtls"]}},
+            "begun with other variants (--variant, --without), tls, mtls and not plain: go on with",
+        ),
+        (
+            {"scenario": {"blocks_asked": 3}},
+            "other blocks (--blocks), 3 and not 2: go on with `ztransport bench run --blocks 3`",
+        ),
+        ({"scenario": {"seconds": 0.5}}, "other seconds of a cell (--seconds), 0.5 and not 1.0:"),
+        (
+            {"scenario": {"placement": {"broker": 0}}},
+            "other cores (see taskset), {'broker': 0} and",
+        ),
+        ({"scenario": {"warm_up_s": 9}}, "other warm_up_s, part of the profile, 9 and not 0.1:"),
+        ({"seed": 8}, "begun with seed 8, not 7 (--seed): go on with `ztransport bench run"),
+        ({"programs": {"nginx": {}}}, "other versions of the proxies: install those again"),
+        ({"environment": {"commit": "x"}}, "another commit: restore that"),
         ({"scenario": {"peaks": {"a": 1.0}, "rates": {"a": 0.3}}}, None),
     ],
 )
 def test_a_run_goes_on_only_with_its_like(change: Record, reason: str | None) -> None:
     whole: Record = {
         "complete": False,
-        "scenario": {"variants": ["plain"], "peaks": {}, "rates": {}},
+        "seed": 7,
+        "command": "ztransport bench run --blocks 3",
+        "scenario": {
+            "variants": ["plain"],
+            "blocks_asked": 2,
+            "seconds": 1.0,
+            "warm_up_s": 0.1,
+            "placement": {"broker": 1},
+            "peaks": {},
+            "rates": {},
+        },
         "programs": {},
         "environment": {"commit": "a", "kernel": "b"},
     }
@@ -137,19 +172,6 @@ def test_a_run_goes_on_only_with_its_like(change: Record, reason: str | None) ->
     }
     found = runner.differs(old, whole)
     assert found is None if reason is None else found is not None and reason in found
-
-
-def test_a_row_with_too_few_valid_windows_is_not_believed(tmp_path: Path) -> None:
-    def window(variant: str, *, valid: bool) -> Record:
-        return {"variant": variant, "workload": "w", "load": "open", "valid": valid}
-
-    good = [window("plain", valid=valid) for valid in (True, True, False, False)]
-    run_directory = RunDirectory(tmp_path, {}, good)
-    assert choices.unbelieved(run_directory) is None
-    run_directory.windows = [*good, window("tls", valid=False)]
-    told = choices.unbelieved(run_directory)
-    assert told is not None
-    assert told.startswith("tls, w, open loop: only 0 of 1 windows are valid")
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -194,10 +216,15 @@ def ztransport(*arguments: str, path: Path | None = None) -> subprocess.Complete
         (["--workload", "nothing"], "there is no workload nothing: choose among request-"),
         (["--profile", "nothing"], "there is no profile nothing: choose among quick, standard"),
         (["--without", "nothing"], "there is no nothing to leave out: see bench list"),
+        (["--seconds", "nan"], "--seconds nan: give a number from 0.05 to 600.0"),
+        (["--blocks", "1001"], "--blocks 1001: give a number from 1 to 1,000"),
+        (["--seed", "-1"], "--seed -1: give a number from 0 to"),
+        (["--blocks", "few"], "Invalid value for '--blocks': "),
+        (["--block", "3"], "No such option: --block"),
     ],
 )
 @pytest.mark.slow
-def test_an_unknown_name_is_one_line(arguments: list[str], said: str) -> None:
+def test_a_mistaken_flag_is_one_line(arguments: list[str], said: str) -> None:
     done = ztransport("bench", "run", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"ztransport: {said}")
@@ -231,8 +258,77 @@ def test_certificates_that_are_gone_are_one_line() -> None:
     chosen = variants.chosen(["tls"])
     with session.Session(chosen, {"broker"}, {}) as opened:
         Path(opened.files.chain_path).unlink()
-        with pytest.raises(BenchError, match=r"^broker ended: [^\n]*chain[^\n]*$"):
+        said = r"^broker ended: [^\n]*chain[^\n]*; mend that and run [^\n]* \(--without tls\)$"
+        with pytest.raises(BenchError, match=said):
             opened.restart(0)
+
+
+@pytest.mark.slow
+def test_another_seed_is_not_taken_for_the_runs_own(tmp_path: Path) -> None:
+    begun = runner._manifest(TINY, SEED, "ztransport bench run --profile tiny", {})
+    RunDirectory.create(tmp_path / "tiny-1", begun)
+    programs = {"relay": session.tools_of(variants.chosen(VARIANTS))["relay"].described()}
+    RunDirectory.resume(tmp_path / "tiny-1").update(programs=programs)
+    said = r"begun with seed 7, not 8 \(--seed\): go on with `[^`]*tiny`, or name another directory"
+    with pytest.raises(BenchError, match=said):
+        runner.run(TINY, tmp_path / "tiny-1", lambda _: None, seed=SEED + 1, command="-")
+    assert runner.can_go_on(tmp_path / "tiny-1", TINY, None)
+    assert not runner.can_go_on(tmp_path / "tiny-1", TINY, SEED + 1)
+
+
+@pytest.mark.slow
+def test_an_interrupt_before_the_record_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    place = tmp_path / "new"
+    for stopped in ("ztransport.bench.environment.collect", "pathlib.Path.replace"):
+        with monkeypatch.context() as patched:
+            patched.setattr(stopped, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run(TINY, place)
+        assert not place.exists()
+    assert choices.interrupted(place) == (
+        "interrupted before anything was measured: run the same command again"
+    )
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_interrupt_says_what_is_kept(complete: bool, tmp_path: Path) -> None:
+    RunDirectory.create(tmp_path / "run", manifest()).update(complete=complete)
+    said = choices.interrupted(tmp_path / "run")
+    shown = f"see them with ztransport bench report {tmp_path / 'run'}"
+    assert said == (
+        f"interrupted: all 0 windows are kept; {shown}"
+        if complete
+        else f"interrupted: 0 windows are kept; run the same command again to go on, or {shown}"
+    )
+    (tmp_path / "run" / record.MANIFEST).write_text("{")
+    assert "it was cut off or changed; restore it" in choices.interrupted(tmp_path / "run")
+
+
+def test_a_full_scratch_folder_is_told_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "bench.key.pem"))
+
+    monkeypatch.setattr(fairness, "issue", full)
+    said = r"^\S+bench.key.pem: No space left on device; make room [^\n]* with TMPDIR$"
+    with pytest.raises(BenchError, match=said), session.Session([], {"broker"}, {}):
+        pass
+
+
+def test_without_a_scratch_folder_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(**_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", none)
+    said = r"^no folder for [^\n]*: No usable temporary [^\n]* with TMPDIR$"
+    with pytest.raises(BenchError, match=said), processes.scratch_folder("bench"):
+        pass
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ztransport.bench import blocks, choices, variants, workloads
@@ -68,6 +70,36 @@ def test_a_profile_can_be_changed() -> None:
     assert (changed.workloads, changed.blocks) == (("connect-128",), 2)
     assert (changed.open_s, changed.closed_s) == pytest.approx((0.35, 0.15))
     assert choices.changed(QUICK) == QUICK
+
+
+def test_a_name_given_twice_counts_once() -> None:
+    twice = choices.changed(QUICK, only=["tls", "tls"], works=["connect-128", "connect-128"])
+    assert (twice.variants, twice.workloads) == (("tls",), ("connect-128",))
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 0.0, 0.049, 600.1, 1e300])
+def test_seconds_out_of_bounds_are_refused(seconds: float) -> None:
+    with pytest.raises(BenchError, match=r"^--seconds \S+: give a number from 0.05 to 600.0$"):
+        choices.changed(QUICK, seconds=seconds)
+
+
+@pytest.mark.parametrize("blocks", [-1, 0, choices.BLOCKS_MAX + 1, 10**30])
+def test_blocks_out_of_bounds_are_refused(blocks: int) -> None:
+    with pytest.raises(BenchError, match=r"^--blocks \S+: give a number from 1 to 1,000$"):
+        choices.changed(QUICK, blocks=blocks)
+
+
+def test_the_bounds_themselves_are_taken() -> None:
+    for count in (1, choices.BLOCKS_MAX):
+        assert choices.changed(QUICK, blocks=count).blocks == count
+    for seconds in (choices.SECONDS_MIN, choices.SECONDS_MAX):
+        changed = choices.changed(QUICK, seconds=seconds)
+        assert changed.open_s + changed.closed_s == pytest.approx(seconds)
+    for seed in (None, 0, choices.SEED_MAX):
+        assert choices.sound_seed(seed) == seed
+    for seed in (-1, choices.SEED_MAX + 1):
+        with pytest.raises(BenchError, match=f"^--seed {seed}: give a number from 0 to "):
+            choices.sound_seed(seed)
 
 
 def test_the_factorial_is_whole() -> None:

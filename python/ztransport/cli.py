@@ -7,14 +7,13 @@ in one line with how to mend it.
 from __future__ import annotations
 
 import json
-import secrets
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
-MISTAKE, INVALID = 2, 3
+MISTAKE, INVALID, INTERRUPTED = 2, 3, 130
 EXTRAS = {"typer": "cli", "cryptography": "certs,cli"}
 """What to install for a module that is missing; anything else is a measurement's."""
 
@@ -33,6 +32,8 @@ try:
 except ModuleNotFoundError as error:
     sys.stderr.write(f"{_missing(error)}\n")
     sys.exit(MISTAKE)
+except KeyboardInterrupt:
+    sys.exit("ztransport: interrupted before anything was done: run the same command again")
 
 __all__ = ["main"]
 
@@ -104,42 +105,39 @@ def bench_run(
     variant: Annotated[list[str] | None, typer.Option(help="Only this; repeatable.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Not this proxy or variant.")] = None,
     workload: Annotated[list[str] | None, typer.Option(help="Only this; repeatable.")] = None,
-    blocks: Annotated[int | None, typer.Option(min=1, help="Instead of the profile's.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.05, help="Of a cell.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Order of the windows.")] = None,
+    blocks: Annotated[int | None, typer.Option(help="Instead of the profile's.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Of a cell.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Order of the windows.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65_000, help="First of many; 0: free.")] = 0,
     directory: Annotated[Path | None, typer.Option(help="Of the record; old: go on.")] = None,
 ) -> None:
     """Measure what encryption costs, in the process and at proxies; run again to go on."""
     from ztransport.bench import choices, runner, workloads
 
-    chosen = choices.changed(
-        workloads.profile(profile),
-        only=variant or (),
-        without=without or (),
-        works=workload or (),
-        blocks=blocks,
-        seconds=seconds,
-    )
-    place = directory or choices.directory_for(chosen, seed)
-    typer.echo(f"{choices.announced(chosen)}\nRecord: {place}", err=True)
-    progress = choices.Progress(sys.stderr)
+    place = directory
     try:
-        found = runner.run(
-            chosen,
-            place,
-            progress,
-            seed=secrets.randbits(32) if seed is None else seed,
-            command=shlex.join(["ztransport", *sys.argv[1:]]),
-            first_port=port,
+        chosen = choices.changed(
+            workloads.profile(profile),
+            only=variant or (),
+            without=without or (),
+            works=workload or (),
+            blocks=blocks,
+            seconds=seconds,
         )
+        place = directory or choices.directory_for(chosen, choices.sound_seed(seed))
+        typer.echo(f"{choices.announced(chosen)}\nRecord: {place}", err=True)
+        with choices.Progress(sys.stderr) as progress:
+            runner.run(
+                chosen,
+                place,
+                progress,
+                seed=choices.sound_seed(seed),
+                command=shlex.join(["ztransport", *sys.argv[1:]]),
+                first_port=port,
+            )
+        bench_report(place)
     except KeyboardInterrupt:
         raise processes.InvalidMeasurement(choices.interrupted(place)) from None
-    finally:
-        progress("")
-    bench_report(place)
-    if fault := choices.unbelieved(found):
-        raise processes.InvalidMeasurement(fault)
 
 
 @bench.command("list")
@@ -175,16 +173,17 @@ def bench_report(
     as_json: Annotated[bool, typer.Option("--json", help="The numbers, nothing else.")] = False,
 ) -> None:
     """Rebuild the page of a run and print its tables, or its numbers as JSON."""
-    from ztransport.bench import page, report, statistics  # they load numpy and matplotlib
+    from ztransport.bench import belief, page, report, statistics  # they load numpy and matplotlib
 
     run = record.open_run(directory)
     summary = statistics.summarise(run)
     if as_json:
         typer.echo(json.dumps(summary.as_json(), indent=1))
     else:
-        typer.echo(f"{report.tables(summary)}\n\nPage: {page.build(run, summary)}")
-    if run.cut is not None:
-        raise processes.InvalidMeasurement(run.cut)
+        typer.echo(report.tables(summary))
+        typer.echo(f"\nPage: {page.build(run, summary)}")
+    if fault := belief.fault(summary):
+        raise processes.InvalidMeasurement(fault)
 
 
 @bench.command("wiretap")
@@ -213,13 +212,29 @@ def bench_contenders(arguments: Annotated[list[str] | None, typer.Argument()] = 
 def main() -> None:
     """Run the command; what is wrong is one line on standard error and an exit code."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except ModuleNotFoundError as error:
-        typer.echo(_missing(error), err=True)
-        sys.exit(MISTAKE)
+        _leave(_missing(error), MISTAKE)
     except processes.InvalidMeasurement as error:
-        typer.echo(f"ztransport: {error}", err=True)
-        sys.exit(INVALID)
+        _leave(f"ztransport: {error}", INVALID)
     except (processes.BenchError, zt.Error, OSError) as error:
-        typer.echo(f"ztransport: {error}", err=True)
-        sys.exit(MISTAKE)
+        _leave(f"ztransport: {error}", MISTAKE)
+    except typer.TyperException as error:
+        _leave(_misused(error), MISTAKE)
+    if code == INTERRUPTED:
+        _leave("ztransport: interrupted", code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(line: str, code: int) -> NoReturn:
+    typer.echo(line, err=True)
+    sys.exit(code)
+
+
+def _misused(error: typer.TyperException) -> str:
+    """What is wrong with the arguments, in one line; the help where there were none."""
+    said = error.format_message()
+    if not said or "Usage: " in said:
+        return said
+    path = getattr(getattr(error, "ctx", None), "command_path", "ztransport")
+    return f"ztransport: {' '.join(said.split())}: see {path} --help"

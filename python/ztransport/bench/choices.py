@@ -6,24 +6,31 @@ import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
+from ztransport.bench import blocks as blocks_of
 from ztransport.bench import record, runner, variants, workloads
 from ztransport.bench.processes import BenchError
 from ztransport.bench.workloads import Profile
 
 __all__ = [
+    "BLOCKS_MAX",
     "RESULTS",
+    "SECONDS_MAX",
+    "SECONDS_MIN",
+    "SEED_MAX",
     "Progress",
     "announced",
     "changed",
     "directory_for",
     "interrupted",
-    "unbelieved",
+    "sound_seed",
 ]
 
 RESULTS = Path("results")
-VALID_SHARE_MIN = 0.5
+BLOCKS_MAX = 1_000
+SECONDS_MIN, SECONDS_MAX = 0.05, 600.0
+SEED_MAX = 2**blocks_of.SEED_BITS - 1
 
 
 def changed(
@@ -38,8 +45,11 @@ def changed(
     """A profile with other variants, workloads, blocks, or seconds of a cell.
 
     `without` names proxies or variants to leave out. The seconds are divided between open and
-    closed loop as the profile does. Raises BenchError for a name unknown.
+    closed loop as the profile does; a name given twice counts once. Raises BenchError for a name
+    unknown or a number out of bounds.
     """
+    _within("--blocks", blocks, 1, BLOCKS_MAX)
+    _within("--seconds", seconds, SECONDS_MIN, SECONDS_MAX)
     names = [one.name for one in variants.chosen(only or profile.variants)]
     kept = tuple(name for name in names if name not in without and _proxy(name) not in without)
     known = {*variants.VARIANTS, *filter(None, map(_proxy, variants.VARIANTS))}
@@ -51,11 +61,17 @@ def changed(
     return dataclasses.replace(
         profile,
         variants=kept,
-        workloads=tuple(workloads.workload(name).name for name in works or profile.workloads),
+        workloads=_each_once(works or profile.workloads),
         blocks=blocks or profile.blocks,
         open_s=profile.open_s * longer,
         closed_s=profile.closed_s * longer,
     )
+
+
+def sound_seed(seed: int | None) -> int | None:
+    """A seed as it was given. Raises BenchError when a reader of JSON would not keep it exactly."""
+    _within("--seed", seed, 0, SEED_MAX)
+    return seed
 
 
 def directory_for(profile: Profile, seed: int | None, results: Path = RESULTS) -> Path:
@@ -77,6 +93,12 @@ class Progress:
         self._stream = stream
         self._stage = ""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self("")
+
     def __call__(self, line: str) -> None:
         """Show one line; an empty one takes the last away."""
         stage = line.partition(",")[0]
@@ -97,28 +119,31 @@ def announced(profile: Profile) -> str:
     )
 
 
-def interrupted(directory: Path) -> str:
+def interrupted(directory: Path | None) -> str:
     """What an interrupted run leaves, and how to go on with it."""
-    kept = len(record.open_run(directory).windows)
+    if directory is None or not (directory / record.MANIFEST).exists():
+        return "interrupted before anything was measured: run the same command again"
+    try:
+        run = record.open_run(directory)
+    except BenchError as error:
+        return f"interrupted: {error}"
+    seen = f"see them with ztransport bench report {directory}"
+    if run.manifest["complete"]:
+        return f"interrupted: all {len(run.windows)} windows are kept; {seen}"
     return (
-        f"interrupted: {kept} windows are kept; run the same command again to go on, or see them "
-        f"with ztransport bench report {directory}"
+        f"interrupted: {len(run.windows)} windows are kept; run the same command again to go on, "
+        f"or {seen}"
     )
 
 
-def unbelieved(run: record.RunDirectory) -> str | None:
-    """The first row with too few valid windows and what to do; None when all can be believed."""
-    counts: dict[tuple[str, str, str], list[bool]] = {}
-    for one in run.windows:
-        row = one["variant"], one["workload"], one["load"]
-        counts.setdefault(row, []).append(one["valid"])
-    for row, valid in counts.items():
-        if sum(valid) < VALID_SHARE_MIN * len(valid):
-            return (
-                f"{', '.join(row)} loop: only {sum(valid)} of {len(valid)} windows are valid; see "
-                "the reasons above and what `ztransport bench doctor` says of this machine"
-            )
-    return None
+def _each_once(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(workloads.workload(name).name for name in names))
+
+
+def _within(flag: str, given: float | None, low: float, high: float) -> None:
+    """Refuse a number out of bounds, and one that is none: no comparison with it holds."""
+    if given is not None and not low <= given <= high:
+        raise BenchError(f"{flag} {given}: give a number from {low:,} to {high:,}")
 
 
 def _proxy(variant: str) -> str | None:

@@ -46,8 +46,8 @@ def build(run: Run, summary: Summary) -> Path:
         write_whole(path, render(run, summary))
     except OSError as error:
         raise BenchError(
-            f"{path}: {error.strerror}; the record is whole: make room and rebuild the page with "
-            f"ztransport bench report {run.path}"
+            f"{path}: {error.strerror}; the record is whole: make room or rights for the page and "
+            f"rebuild it with ztransport bench report {run.path}"
         ) from None
     return path
 

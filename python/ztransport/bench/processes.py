@@ -6,6 +6,7 @@ order, and a killed run is cleaned up after by the keeper.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -28,6 +29,7 @@ __all__ = [
     "InvalidMeasurement",
     "Program",
     "Role",
+    "needing_room",
     "port_of",
     "scratch_folder",
     "tree_of",
@@ -39,6 +41,7 @@ LAST_LINES_MAX = 3
 READ_BYTES_MAX = 65_536
 FLAGS = 6  # behind the name, proc_pid_stat(5)
 PF_EXITING = 0x4  # linux/sched.h
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
 class BenchError(Exception):
@@ -179,11 +182,36 @@ class Role(Program):
 
 @contextmanager
 def scratch_folder(title: str) -> Iterator[Path]:
-    """A folder that is gone afterwards, even when this process is killed."""
-    with tempfile.TemporaryDirectory(prefix=f"ztransport-{title}-") as folder:
+    """A folder that is gone afterwards, even when this process is killed.
+
+    Raises BenchError when it cannot be made.
+    """
+    try:
+        made = tempfile.TemporaryDirectory(prefix=f"ztransport-{title}-")
+    except OSError as error:
+        raise BenchError(_roomless(error, "no folder for certificates and sockets")) from None
+    with made as folder:
         _tell_keeper(f"+folder {folder}")
         yield Path(folder)
     _tell_keeper(f"-folder {folder}")
+
+
+@contextmanager
+def needing_room(folder: Path) -> Iterator[None]:
+    """Tell of a full disk by its place. Raises BenchError; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise BenchError(_roomless(error, str(folder))) from None
+
+
+def _roomless(error: OSError, place: str) -> str:
+    return (
+        f"{error.filename or place}: {error.strerror}; make room or rights there, or name another "
+        "folder for certificates and sockets with TMPDIR"
+    )
 
 
 def port_of(address: str) -> int:

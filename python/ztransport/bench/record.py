@@ -8,6 +8,7 @@ against on its way in and out. The measurements kept as one JSON file use `creat
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -40,19 +41,27 @@ __all__ = [
 SCHEMA_VERSION = 1
 KIND = "ztransport bench"
 MANIFEST, WINDOWS = "manifest.json", "windows.jsonl"
+BROKEN = "windows.broken"
+"""Where lines go that cannot be read when a run goes on: nothing is dropped."""
 FAULT_CHARACTERS_MAX = 160
+NO_OBJECT = "no JSON object"
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as it was recorded; `cut` says in one line what is missing of a damaged end."""
+    """A run as it was recorded.
+
+    Where a part cannot be read, `cut` says in one line what and how to mend it, `lost` has the
+    numbers of those lines, and the run is not complete any more.
+    """
 
     path: Path
     manifest: Record
     windows: list[Record] = field(repr=False)
     cut: str | None = None
+    lost: tuple[int, ...] = ()
 
 
 class RunDirectory:
@@ -73,26 +82,32 @@ class RunDirectory:
         """
         _refuse_fault("manifest", manifest)
         run = cls(path, manifest, [])
-        if (path / MANIFEST).exists():
-            raise BenchError(f"{path} holds a record: name another directory")
+        _refuse_record(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             (path / WINDOWS).write_bytes(b"")
-        except OSError as error:
-            raise run._full(error) from None
-        run.update()
+            run.update()
+        except BaseException as error:
+            if not (path / MANIFEST).exists():
+                with contextlib.suppress(OSError):
+                    (path / WINDOWS).unlink()
+            raise run._full(error) if isinstance(error, OSError) else error from None
         return run
 
     @classmethod
     def resume(cls, path: Path) -> RunDirectory:
-        """Go on with a partial record; half a line at its end is cut off. Raises BenchError."""
+        """Go on with a partial record: what cannot be read is put aside. Raises BenchError."""
         found = open_run(path)
         run = cls(path, found.manifest, found.windows)
-        whole = b"".join(_lines(path)[: len(found.windows)])
+        lines = _lines(path)
+        lost = [lines[number - 1] for number in found.lost]
+        whole = [line for number, line in enumerate(lines, 1) if number not in found.lost]
         try:
-            os.truncate(path / WINDOWS, len(whole))
-            if whole and not whole.endswith(b"\n"):
-                _append_whole(path / WINDOWS, b"\n")
+            if lost:
+                _append_whole(path / BROKEN, b"".join(_ended(line) for line in lost))
+                _write_whole(path / WINDOWS, b"".join(_ended(line) for line in whole))
+            elif whole:
+                _append_whole(path / WINDOWS, b"" if whole[-1].endswith(b"\n") else b"\n")
         except OSError as error:
             raise run._full(error) from None
         return run
@@ -135,29 +150,39 @@ class RunDirectory:
 def open_run(path: Path) -> Run:
     """Read a run directory.
 
-    A last line that is cut off is left out and told in `cut`. Raises BenchError, in one line with
-    the remedy, for anything else that is no record or cannot be read.
+    Lines that cannot be read, as the last one of a run that was killed, are left out and told in
+    `cut`. Raises BenchError, in one line with the remedy, where nothing can be read, and for a
+    newer schema.
     """
-    manifest = _manifest(path)
-    lines, windows = _lines(path), list[Record]()
+    manifest, lines = _manifest(path), _lines(path)
+    windows, faults = list[Record](), dict[int, str]()
     for number, line in enumerate(lines, 1):
         window = _parsed(line)
-        if window is None and number == len(lines) and not line.endswith(b"\n"):
-            return Run(path, manifest, windows, _cut(path, number))
-        fault = "no JSON object" if window is None else _version_or_fault("window", window)
+        if window is not None:
+            _refuse_newer(f"{path / WINDOWS} line {number}", window)
+        fault = NO_OBJECT if window is None else _fault("window", window)
         if window is None or fault:
-            raise BenchError(f"{path / WINDOWS} line {number}: {fault}")
-        windows.append(window)
-    return Run(path, manifest, windows)
+            faults[number] = fault or NO_OBJECT
+        else:
+            windows.append(window)
+    if not faults:
+        return Run(path, manifest, windows)
+    is_cut = faults == {len(lines): NO_OBJECT} and not lines[-1].endswith(b"\n")
+    told = _told(path / WINDOWS, faults, len(windows), is_cut)
+    return Run(path, {**manifest, "complete": False}, windows, told, tuple(faults))
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file in one step: the old one stays until the new one is whole. Raises OSError."""
+    _write_whole(path, text.encode())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
     new = path.with_name(f".{path.name}.new")
     try:
-        new.write_text(text, encoding="utf-8")
+        new.write_bytes(content)
         new.replace(path)
-    except OSError:
+    except BaseException:
         new.unlink(missing_ok=True)
         raise
 
@@ -202,9 +227,14 @@ def _manifest(path: Path) -> Record:
         raise BenchError(
             f"{place}: {error.strerror}; name a directory that bench run has written"
         ) from None
-    fault = "no JSON object" if manifest is None else _version_or_fault("manifest", manifest)
+    if manifest is not None:
+        _refuse_newer(str(place), manifest)
+    fault = NO_OBJECT if manifest is None else _fault("manifest", manifest)
     if manifest is None or fault:
-        raise BenchError(f"{place}: {fault}")
+        raise BenchError(
+            f"{place}: {fault}: it was cut off or changed; restore it, or name another directory "
+            f"and measure again ({path / WINDOWS} keeps what was measured)"
+        )
     return manifest
 
 
@@ -217,32 +247,46 @@ def _lines(path: Path) -> list[bytes]:
         ) from None
 
 
-def _cut(path: Path, number: int) -> str:
+def _told(place: Path, faults: dict[int, str], kept: int, is_cut: bool) -> str:
+    number, fault = next(iter(faults.items()))
+    what = "is cut off" if is_cut else f"is broken ({fault})"
+    more = f" and {len(faults) - 1} more are" if len(faults) > 1 else ""
     return (
-        f"{path / WINDOWS} line {number} is cut off; {number - 1} windows before it are read: "
-        "run the command of its manifest again to go on from there"
+        f"{place} line {number} {what}{more}; {kept} windows of the others are read: "
+        "run the command of its manifest again to measure what is missing"
     )
 
 
 def _parsed(text: bytes) -> Record | None:
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def _version_or_fault(schema: str, found: Record) -> str | None:
-    """What is wrong with something read, with the remedy; None when nothing is."""
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _refuse_newer(place: str, found: Record) -> None:
     version = found.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        return f"schema version {version} is newer than {SCHEMA_VERSION}: update ztransport"
-    fault = _fault(schema, found)
-    return (
-        f"{fault}: it was changed by hand or is no record; restore or measure it again"
-        if (fault)
-        else None
-    )
+        raise BenchError(
+            f"{place}: schema version {version} is newer than {SCHEMA_VERSION}: update ztransport"
+        )
+
+
+def _refuse_record(path: Path) -> None:
+    """Nothing that was measured is overwritten, be it without its manifest."""
+    if (path / MANIFEST).exists():
+        raise BenchError(f"{path} holds a record: name another directory")
+    with contextlib.suppress(OSError):
+        if (path / WINDOWS).stat().st_size:
+            raise BenchError(
+                f"{path} holds windows without their {MANIFEST}: restore it, or name another "
+                "directory with --directory"
+            )
 
 
 def _refuse_fault(schema: str, found: Record) -> None:
@@ -265,6 +309,10 @@ def _validator(schema: str) -> Any:
 
     text = resources.files("ztransport.bench").joinpath("schemas", f"{schema}.json").read_text()
     return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def _ended(line: bytes) -> bytes:
+    return line if line.endswith(b"\n") else line + b"\n"
 
 
 def _append_whole(path: Path, line: bytes) -> None:

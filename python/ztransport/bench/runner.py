@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ztransport.bench import environment, fairness, judging, variants, workloads
@@ -33,6 +34,17 @@ __all__ = ["alone", "can_go_on", "differs", "faults", "run", "scenario", "window
 PEAK_WINDOWS = 3
 REPEATS_MAX = 3
 PEAK_S = 0.5
+DRAWN_SEED_BITS = 32
+SETTINGS = {
+    "variants": "variants (--variant, --without)",
+    "workloads": "workloads (--workload)",
+    "blocks_asked": "blocks (--blocks)",
+    "seconds": "seconds of a cell (--seconds)",
+    "placement": "cores (see taskset)",
+}
+"""How a user knows the parts of a scenario; the others come with the profile."""
+MEASURED = ("peaks", "rates")
+"""The parts of a scenario that a run finds out."""
 Told = Callable[[str], None]
 
 
@@ -41,14 +53,15 @@ def run(
     directory: Path,
     tell: Told,
     *,
-    seed: int,
+    seed: int | None,
     command: str,
     first_port: int = 0,
 ) -> RunDirectory:
     """Measure a profile into a directory, or go on with what an earlier run left there.
 
-    `tell` hears what comes next and how long it will take. Raises BenchError, in one line with the
-    remedy; what was measured until then is kept, as it is at a KeyboardInterrupt.
+    Without a seed one is drawn, or the earlier run's is kept. `tell` hears what comes next and how
+    long it will take. Raises BenchError, in one line with the remedy; what was measured until then
+    is kept, as it is at a KeyboardInterrupt.
     """
     chosen = variants.chosen(profile.variants)
     entries: set[Entry] = {"broker", *(workloads.workload(name).via for name in profile.workloads)}
@@ -70,7 +83,11 @@ def run(
 
 @contextmanager
 def alone(directory: Path) -> Iterator[None]:
-    """Keep others from writing to a directory. Raises BenchError while another does."""
+    """Keep others from writing to a directory. Raises BenchError while another does.
+
+    It is made where there is none, and gone again where nothing was put into it.
+    """
+    made = not directory.exists()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(directory, os.O_RDONLY)
@@ -83,6 +100,9 @@ def alone(directory: Path) -> Iterator[None]:
         raise BenchError(f"{directory}: another run writes to it; name another one") from None
     finally:
         os.close(descriptor)
+        if made:
+            with suppress(OSError):  # something was put into it
+                directory.rmdir()
 
 
 def scenario(profile: Profile) -> Record:
@@ -107,16 +127,17 @@ def scenario(profile: Profile) -> Record:
 
 
 def _record(
-    directory: Path, profile: Profile, seed: int, command: str, programs: Record
+    directory: Path, profile: Profile, seed: int | None, command: str, programs: Record
 ) -> RunDirectory:
     """A new record, or the one in the directory when it is a part of the same run."""
-    new = _manifest(profile, seed, command, programs)
     if not (directory / MANIFEST).exists():
-        return RunDirectory.create(directory, new)
-    record = RunDirectory.resume(directory)
-    if fault := differs(record.manifest, new):
-        raise BenchError(f"{directory}: {fault}: name another directory with --directory")
-    return record
+        drawn = secrets.randbits(DRAWN_SEED_BITS) if seed is None else seed
+        return RunDirectory.create(directory, _manifest(profile, drawn, command, programs))
+    old = open_run(directory).manifest
+    kept = old["seed"] if seed is None else seed
+    if fault := differs(old, _manifest(profile, kept, command, programs)):
+        raise BenchError(f"{directory}: {fault}, or name another directory with --directory")
+    return RunDirectory.resume(directory)
 
 
 def _manifest(profile: Profile, seed: int, command: str, programs: Record) -> Record:
@@ -144,26 +165,34 @@ def can_go_on(directory: Path, profile: Profile, seed: int | None) -> bool:
             old = open_run(directory).manifest
     except BenchError:
         return False
-    if seed is not None and old["seed"] != seed:
-        return False
     chosen = variants.chosen(profile.variants)
     programs = {name: tool.described() for name, tool in tools_of(chosen).items()}
-    return differs(old, _manifest(profile, old["seed"], "", programs)) is None
+    kept = old["seed"] if seed is None else seed
+    return differs(old, _manifest(profile, kept, "", programs)) is None
 
 
 def differs(old: Record, new: Record) -> str | None:
-    """Why a run cannot go on as part of an earlier one; None when it can."""
+    """Why a run cannot go on as part of an earlier one and how it could; None when it can."""
     if old["complete"]:
-        return "this run is complete"
-    measured = {"peaks": None, "rates": None}
-    if {**old["scenario"], **measured} != {**new["scenario"], **measured}:
-        return "it was begun with other variants, workloads or lengths"
+        return "this run is complete: look at it with ztransport bench report"
+    as_before = f"go on with `{old['command']}`"
+    if old["seed"] != new["seed"]:
+        return f"begun with seed {old['seed']}, not {new['seed']} (--seed): {as_before}"
+    for name in [*SETTINGS, *new["scenario"]]:
+        was, asked = old["scenario"].get(name), new["scenario"].get(name)
+        if was != asked and name not in MEASURED:
+            what = SETTINGS.get(name, f"{name}, part of the profile")
+            return f"begun with other {what}, {_listed(was)} and not {_listed(asked)}: {as_before}"
     if old["programs"] != new["programs"]:
-        return "it was begun with other versions of the proxies"
+        return "begun with other versions of the proxies: install those again"
     for name in ("commit", "cpu_model", "kernel", "packages", "built_with"):
         if old["environment"].get(name) != new["environment"].get(name):
-            return f"it was begun with another {name.replace('_', ' ')}"
+            return f"begun with another {name.replace('_', ' ')}: restore that"
     return None
+
+
+def _listed(setting: object) -> str:
+    return ", ".join(map(str, setting)) if isinstance(setting, list) else str(setting)
 
 
 class _Run:
@@ -244,7 +273,10 @@ class _Run:
         rates = [said["completed"] / said["seconds"] / work.deliveries for said in found]
         if not rates or not max(rates):
             why = "; ".join(text for one in outcomes for text in one.mishaps) or "nothing came back"
-            raise BenchError(f"{plain.name} cannot be calibrated in {name}: {why}")
+            raise BenchError(
+                f"{plain.name} cannot be calibrated in {name}: {why}; mend that, or leave the "
+                "workload out with --workload, and run again"
+            )
         return float(f"{max(rates):.4g}")
 
     def _window(self, place: Place) -> Record:

@@ -10,9 +10,14 @@ from typing import Self
 from ztransport.bench import fairness, judging, overheard, readings
 from ztransport.bench.driving import Asked, Generator, Measured, Refused
 from ztransport.bench.placement import placement
-from ztransport.bench.processes import BenchError, InvalidMeasurement, scratch_folder
+from ztransport.bench.processes import (
+    BenchError,
+    InvalidMeasurement,
+    needing_room,
+    scratch_folder,
+)
 from ztransport.bench.proxies import KINDS, Ports, Tool
-from ztransport.bench.stack import Site, Stack, started
+from ztransport.bench.stack import Site, Stack, mended, started
 from ztransport.bench.variants import Variant
 from ztransport.bench.workloads import Entry, Workload
 
@@ -55,8 +60,11 @@ class Session:
 
     def __enter__(self) -> Self:
         self.placement = placement()
-        self._folder = self._all.enter_context(scratch_folder("bench"))
-        self.files = fairness.issue(self._folder)
+        with ExitStack() as ends:
+            self._folder = ends.enter_context(scratch_folder("bench"))
+            with needing_room(self._folder):
+                self.files = fairness.issue(self._folder)
+            self._all = ends.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,12 +91,13 @@ class Session:
 
     def _start_generator(self) -> None:
         self._generator_ends.close()
-        self._generator = Generator(self._folder, self.placement["generator"])
+        with needing_room(self._folder):
+            self._generator = Generator(self._folder, self.placement["generator"])
         self._generator_ends.callback(self._generator.close)
 
     def _start(self, variant: Variant) -> None:
         context = started(variant, self._site, self._entries, self.generation)
-        with ExitStack() as ends:
+        with ExitStack() as ends, needing_room(self._folder):
             stack = ends.enter_context(context)
             self._stacks[variant.name] = stack, ends.pop_all()
 
@@ -126,7 +135,7 @@ class Session:
         try:
             measured = self._measured(Asked(variant, work, None, PROBE_S, 0.0))
         except BenchError as error:
-            raise BenchError(f"{variant.name} does not work: {error}") from None
+            raise BenchError(f"{variant.name} does not work: {mended(variant, error)}") from None
         negotiated = measured.said["negotiated"]
         if judging.is_mismatch(variant, negotiated):
             raise InvalidMeasurement(

@@ -25,7 +25,7 @@ from ztransport.bench.processes import (
 from ztransport.bench.proxies import KINDS, Ports, Proxy, Tool
 from ztransport.bench.variants import MTLS, PLAIN, Variant, Way, way
 
-__all__ = ["CLUSTER", "Site", "Stack", "started"]
+__all__ = ["CLUSTER", "Site", "Stack", "mended", "started"]
 
 CLUSTER = "bench"
 GATEWAY = "ztransport.gateway"
@@ -80,6 +80,14 @@ class Stack:
         return None
 
 
+def mended(variant: Variant, error: object) -> str:
+    """What went wrong with a variant, and what there is to do about it."""
+    return (
+        f"{error}; mend that and run the same command again to go on, or measure without "
+        f"{variant.name} (--without {variant.name})"
+    )
+
+
 @contextmanager
 def started(
     variant: Variant, site: Site, entries: Collection[str], generation: int
@@ -114,7 +122,10 @@ def _start_role(name: str, more: list[str], stack: Stack, site: Site, ends: Exit
     role = Role(name, command, errors, core=site.placement[name])
     ends.callback(role.close)
     stack.programs[name] = role
-    said = role.answer()
+    try:
+        said = role.answer()
+    except BenchError as error:
+        raise BenchError(mended(stack.variant, error)) from None
     for broker in said.get("brokers", ()):
         _refuse_hop(stack.variant, broker)
     return port_of(said["address"])
@@ -140,7 +151,10 @@ def _start_proxies(stack: Stack, site: Site, ways: list[Way], ends: ExitStack) -
     for role, legs in sides.items():
         if legs:
             proxy = Proxy(kind, tool, legs, site.files, site.placement[role])
-            stack.programs[role] = ends.enter_context(proxy).program
+            try:
+                stack.programs[role] = ends.enter_context(proxy).program
+            except BenchError as error:
+                raise BenchError(mended(stack.variant, error)) from None
     for planned in ways:
         if planned.heard is not None:
             _refuse_mismatch(stack.variant, planned)
@@ -167,8 +181,12 @@ def _refuse_hop(variant: Variant, broker: Mapping[str, Any]) -> None:
 def _refuse_mismatch(variant: Variant, planned: Way) -> None:
     """Listen to one handshake between the two proxies of a mesh."""
     assert planned.heard is not None  # the caller looked
-    listener = Listener(planned.heard.upstream_port)
-    agreed = listener.hear(planned.heard.port, planned.server_legs[0].port)
+    try:
+        listener = Listener(planned.heard.upstream_port)
+        agreed = listener.hear(planned.heard.port, planned.server_legs[0].port)
+    except (BenchError, OSError) as error:
+        heard = f"{variant.name}: no handshake of its proxies is heard: {error}"
+        raise BenchError(mended(variant, heard)) from None
     if agreed != fairness.NEGOTIATED:
         raise InvalidMeasurement(
             f"{variant.name}: the proxies negotiated {shown(agreed)} instead of "
