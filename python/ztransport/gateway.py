@@ -80,7 +80,7 @@ class Gateway:
         self.brokers = brokers
         self._relays_max = relays_max
         self._relays: set[trio.CancelScope] = set()
-        node.handle_prefix("", self._forward)
+        node.handle_prefix("", brokers.forward)
         node.handle_stream("publish", self._relay)
         node.handle_stream("subscribe", self._relay)
 
@@ -88,9 +88,6 @@ class Gateway:
     def relays_count(self) -> int:
         """Streams that are relayed now."""
         return len(self._relays)
-
-    def _forward(self, message: zt.Message) -> None:
-        message.forward(self.brokers.of(message.metadata))
 
     async def _relay(self, stream: zt.Stream) -> None:
         if self.relays_count >= self._relays_max:
@@ -154,6 +151,15 @@ class Brokers:
         """The brokers that were reached, by their number."""
         self.away: dict[int, zt.Error] = {}
         """Why a broker that is not among them could not be reached the last time."""
+
+    def forward(self, message: zt.Message) -> None:
+        """Pass a request on; runs for each of them, hence the short way where there is no choice.
+
+        Raises as `of` does.
+        """
+        metadata = message.metadata
+        peer = self.of(metadata) if metadata else self.peers.get(0)
+        message.forward(peer if peer and peer.is_up else self.of(metadata))
 
     def of(self, metadata: dict[str, bytes]) -> zt.Peer:
         """Return the broker of a message's partition.

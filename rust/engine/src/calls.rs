@@ -57,10 +57,15 @@ impl Engine {
         )
     }
 
-    pub(crate) fn deadline_after(&mut self, timeout: Option<Duration>) -> Option<Time> {
+    /// Within a turn its own reading of the clock serves.
+    pub(crate) fn renew_now(&mut self) {
         if !self.turn.active {
             self.now = self.timer.now();
         }
+    }
+
+    pub(crate) fn deadline_after(&mut self, timeout: Option<Duration>) -> Option<Time> {
+        self.renew_now();
         timeout.map(|timeout| self.now.after_nanos(timeout.as_nanos() as u64))
     }
 

@@ -1,11 +1,10 @@
 //! Forwarded calls: a request goes on to another peer and its answer comes back, without a visit
 //! to the binding.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use ztransport_proto::event::{Body, Event, Payload};
 use ztransport_proto::fault::{FaultCode, Retry};
+use ztransport_proto::time::Time;
 
 use crate::batch::Batch;
 use crate::calls::Call;
@@ -29,8 +28,8 @@ pub struct Forward<'a> {
     pub body: Body<'a>,
     /// Its metadata.
     pub metadata: &'a [u8],
-    /// What is left of its deadline.
-    pub timeout: Option<Duration>,
+    /// Its deadline, as its event told it.
+    pub deadline: Option<Time>,
 }
 
 impl Engine {
@@ -47,7 +46,7 @@ impl Engine {
             subject,
             body,
             metadata,
-            timeout,
+            deadline,
         } = forward;
         let index = self.relays.insert(Relay {
             from,
@@ -56,7 +55,7 @@ impl Engine {
             call: None,
         });
         let token = RELAY_BIT | index as u64;
-        let deadline = self.deadline_after(timeout);
+        self.renew_now();
         match self.call(
             to,
             Call {

@@ -276,7 +276,7 @@ fn a_forwarded_call_comes_back_without_a_visit() {
 
 fn forward_all(side: &mut Side, to: PeerKey) {
     for seen in std::mem::take(&mut side.seen) {
-        let Seen::Event(from, Event::Request { id, .. }, bytes) = seen else {
+        let Seen::Event(from, Event::Request { id, deadline, .. }, bytes) = seen else {
             continue;
         };
         let forward = ztransport_engine::Forward {
@@ -286,7 +286,7 @@ fn forward_all(side: &mut Side, to: PeerKey) {
             subject: "orders",
             body: Body::Owned(bytes.into()),
             metadata: &[],
-            timeout: Some(SECOND),
+            deadline,
         };
         side.engine.forward(forward).unwrap();
     }

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use std::time::Duration;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use ztransport_engine::{Forward, PeerKey};
@@ -197,10 +195,7 @@ impl Message {
         let result = match self.envelope.request {
             None => core.engine.send(to.peer(), subject, body, block),
             Some(id) => {
-                let now = core.clock();
-                let left = |deadline: Time| Duration::from_nanos(deadline.saturating_since(now));
-                let timeout = self.envelope.deadline.map(left);
-                let (to, metadata) = (to.peer(), block);
+                let (to, metadata, deadline) = (to.peer(), block, self.envelope.deadline);
                 core.engine.forward(Forward {
                     from,
                     id,
@@ -208,7 +203,7 @@ impl Message {
                     subject,
                     body,
                     metadata,
-                    timeout,
+                    deadline,
                 })
             }
         };
