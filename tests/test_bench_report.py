@@ -251,7 +251,7 @@ def test_without_a_page_the_tables_are_there_all_the_same(tmp_path: Path) -> Non
     done = ztransport(path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "page.html: Is a directory; the record is whole: make room or rights" in done.stderr
-    assert done.stdout.startswith("TLS in the process costs ")
+    assert done.stdout.startswith("TLS in the process, against plaintext: ")
     assert "| tls " in done.stdout
 
 
