@@ -39,6 +39,8 @@ def section(record: Path, summary: Summary) -> str:
         raise SystemExit(f"{record} does not hold {verdict.MAIN_WORKLOAD} in both loops")
     lines = [
         f"{BEGIN}{record} -->",
+        f"**{verdict.sentence(summary)}**",
+        "",
         verdict.headline(summary),
         "",
         verdict.measured_as(summary),

@@ -38,5 +38,5 @@ def test_the_record_is_complete(ztransport_measurement: Measurement) -> None:
 def test_the_page_says_the_verdict(ztransport_measurement: Measurement) -> None:
     """The page begins with the sentence that the terminal shows."""
     assert ztransport_measurement.fault is None
-    said = verdict.headline(ztransport_measurement.summary)
+    said = verdict.sentence(ztransport_measurement.summary)
     assert f"<h1>{said}</h1>" in ztransport_measurement.page.read_text(encoding="utf-8")

@@ -86,7 +86,8 @@ def test_the_verdict_stands_first(text: str, summary: Summary) -> None:
     body = text[text.index("<body>") :]
     first = re.search(r"<h1>(.*?)</h1>", body)
     assert first is not None
-    assert first[1] == verdict.headline(summary)
+    assert first[1] == verdict.sentence(summary)
+    assert f"<p>{verdict.headline(summary)}</p>" in body
     assert not re.search(r"<(svg|table)", body[: first.start()])
 
 

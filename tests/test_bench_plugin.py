@@ -44,7 +44,7 @@ def run(profile, directory, tell, *, seed, command):
 
 def build(run, summary):
     path = run.path / page.PAGE
-    path.write_text(f"<h1>{{verdict.headline(summary)}}</h1>")
+    path.write_text(f"<h1>{{verdict.sentence(summary)}}</h1>")
     return path
 
 runner.run, page.build = run, build

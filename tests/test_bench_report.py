@@ -72,9 +72,35 @@ def test_the_verdict_is_a_few_sentences(costs: dict[str, float], said: list[str]
     assert verdict.headline(summary_of({**TWINS, **costs})) == " ".join(said)
 
 
+@pytest.mark.parametrize(
+    ("costs", "said"),
+    [
+        (
+            {"tls": 4.2, "proxy-tls:nginx": 5.04, "proxy-mesh:envoy": 21.0},
+            (
+                "TLS in the process costs 5.0 % more CPU per message than plaintext; "
+                "TLS at nginx costs 20 % more CPU per message than TLS in the process; "
+                "TLS between two proxies (Envoy) costs 5.0 times the CPU per message of "
+                "TLS in the process."
+            ),
+        ),
+        (
+            {"tls": 4.001, "proxy-tls:haproxy": 3.0},
+            (
+                "The CPU per message of TLS in the process and of plaintext differ by less than "
+                "the noise; TLS at HAProxy costs 25 % less CPU per message than TLS in the process."
+            ),
+        ),
+    ],
+)
+def test_one_sentence_says_what_it_costs(costs: dict[str, float], said: str) -> None:
+    assert verdict.sentence(summary_of({**TWINS, **costs})) == said
+
+
 def test_too_few_blocks_claim_nothing() -> None:
     found = summary_of({**TWINS, "tls": 8.0}, blocks=5)
     assert verdict.headline(found) == f"{PROCESS} {CPU} not resolved (too few blocks)."
+    assert "too few blocks to tell" in verdict.sentence(found)
     assert any("too few valid blocks of plain" in line for line in verdict.caveats(found))
 
 
@@ -146,8 +172,9 @@ def test_the_budget_decides_and_the_interval_is_taken_from_above(run_path: Path)
 
 def test_the_tables_say_everything(run_path: Path) -> None:
     text = report.tables(statistics.summarise(open_run(run_path)))
-    first, *_ = text.splitlines()
-    assert first.startswith(PROCESS)
+    first, second, *_ = text.splitlines()
+    assert first.startswith("TLS in the process costs ")
+    assert second.startswith(PROCESS)
     assert "request/reply 128 B, 64 in flight at 50,000 messages/s" in text
     assert "request-128-x1, closed loop" in text
     for variant in COSTS:
@@ -226,7 +253,7 @@ def test_the_command_rebuilds_the_page_and_prints_the_tables(tmp_path: Path) -> 
     path = write_run(tmp_path / "run", blocks=6, workloads=WORKLOADS[:1])
     done = ztransport(path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(PROCESS)
+    assert done.stdout.startswith("TLS in the process costs ")
     assert done.stdout.endswith(f"Page: {path / 'page.html'}\n")
     assert (path / "page.html").is_file()
 
@@ -251,7 +278,7 @@ def test_without_a_page_the_tables_are_there_all_the_same(tmp_path: Path) -> Non
     done = ztransport(path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "page.html: Is a directory; the record is whole: make room or rights" in done.stderr
-    assert done.stdout.startswith("TLS in the process, against plaintext: ")
+    assert done.stdout.startswith("TLS in the process costs ")
     assert "| tls " in done.stdout
 
 

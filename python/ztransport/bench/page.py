@@ -61,7 +61,8 @@ def render(run: Run, summary: Summary) -> str:
     main = verdict.main_scene(summary) or next(iter(summary.scenes), None)
     return template.render(
         manifest=summary.manifest,
-        verdict=verdict.headline(summary),
+        verdict=verdict.sentence(summary),
+        headline=verdict.headline(summary),
         measured_as=verdict.measured_as(summary),
         key=report.key_grid(summary),
         caveats=verdict.caveats(summary),

@@ -45,7 +45,8 @@ class Grid(NamedTuple):
 
 def tables(summary: Summary) -> str:
     """The verdict, what to know before believing it, and two tables for each scene."""
-    parts = [verdict.headline(summary), verdict.measured_as(summary)]
+    said = [verdict.sentence(summary), verdict.headline(summary), verdict.measured_as(summary)]
+    parts = list(dict.fromkeys(said))
     parts += [f"Note: {line}" for line in verdict.caveats(summary)]
     if (key := key_grid(summary)).rows:
         parts += ["", grid_text(key)]

@@ -22,6 +22,7 @@ __all__ = [
     "noise",
     "percent",
     "proxy",
+    "sentence",
     "title",
     "way",
 ]
@@ -58,8 +59,21 @@ def main_scene(summary: Summary, load: str = "open") -> Scene | None:
     return next((one for one in known if one.workload == MAIN_WORKLOAD), next(iter(known), None))
 
 
+def sentence(summary: Summary) -> str:
+    """The run's verdict in one sentence that can be repeated without the page: CPU alone."""
+    scene = main_scene(summary) or main_scene(summary, "closed")
+    if scene is None:
+        return "This run does not compare encryption with plaintext."
+    pairs = [(over, base) for _, over, base in _pairs([scene])]
+    found = [one for kind in (st.CRYPTO, st.HEADLINE) for one in scene.find(kind, st.CPU)]
+    said = "; ".join(_cost(one) for one in found if (one.over, one.base) in pairs)
+    if not said:
+        return "No block has valid windows of both plaintext and TLS: nothing can be compared."
+    return f"{_capital(said)}."
+
+
 def headline(summary: Summary) -> str:
-    """The run's verdict in at most three sentences that can be repeated without the page.
+    """The same in at most three sentences, with throughput and latency.
 
     TLS in the process against plaintext, and at one proxy and between two against TLS in the
     process: CPU per message, throughput and p99 latency of each, as far as they were measured.
@@ -159,6 +173,20 @@ def _pairs(scenes: list[Scene]) -> Iterator[tuple[str, str, str]]:
         chosen = f"{prefix}{FAVOURED}" if f"{prefix}{FAVOURED}" in of_kind else None
         if chosen or of_kind:
             yield st.HEADLINE, chosen or of_kind[0], st.TLS
+
+
+def _cost(one: Comparison) -> str:
+    """A comparison as a cost: "TLS at nginx costs 12 % more CPU per message than …"."""
+    over, base = way(one.over), way(one.base)
+    if one.verdict == bootstrap.TOO_FEW:
+        return f"{over} was measured in too few blocks to tell it from {base}"
+    if not one.is_resolved:
+        return f"the CPU per message of {over} and of {base} differ by less than the noise"
+    ratio = one.ratio.median
+    if ratio >= TIMES_FROM:
+        return f"{over} costs {ratio:.1f} times the CPU per message of {base}"
+    change = "more" if ratio > 1 else "less"
+    return f"{over} costs {percent(ratio - 1)} {change} CPU per message than {base}"
 
 
 def _sentence(scenes: list[Scene], kind: str, over: str, base: str) -> str:
