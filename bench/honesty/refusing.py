@@ -69,14 +69,19 @@ def _hogs(core: int) -> Iterator[None]:
 
 
 def mismatched(tell: Told) -> list[Finding]:
-    """Negotiate another suite: from the generator, and between two proxies that do not tell."""
+    """Negotiate another suite: generator and broker, and two proxies that do not tell."""
     tell("a cipher mismatch")
-    with Session([TLS], {"broker"}, {}) as session:
+    with (
+        mock.patch.object(fairness, "CIPHER_SUITE", OTHER_SUITE),
+        Session([TLS], {"broker"}, {}) as session,
+    ):
         session.restart(0)
         asked = _Other(TLS, MANY, None, 0.1, 0.0)
         reasons = runner.faults(asked, measured(session.measure(asked)))
     shown = next((reason for reason in reasons if reason.startswith("cipher")), "called valid")
-    findings = [Finding("generator negotiates AES-256", shown, "INVALID", "cipher" in shown)]
+    findings = [
+        Finding("generator and broker negotiate AES-256", shown, "INVALID", "cipher" in shown)
+    ]
     tools, missing = found()
     if "nginx" in missing:
         return findings
