@@ -49,8 +49,11 @@ def _spent(count: int) -> float:
 
 
 def turns(ns: float, none: float, many: float) -> int:
-    """How many turns take so many ns, if none and `MANY` of them take what is given."""
-    return max(0, round((ns - none) * MANY / (many - none)))
+    """How many turns take so many ns, if none and `MANY` of them take what is given.
+
+    The call is not counted as burned: a broker's own handler costs one as well.
+    """
+    return round(ns * MANY / (many - none))
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
