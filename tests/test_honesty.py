@@ -63,22 +63,20 @@ def test_the_theory_of_a_stop_is_what_a_schedule_gives() -> None:
     assert p99_ms == pytest.approx(waiting.theory_ms(waiting.STOP_S), rel=0.01)
 
 
-@pytest.mark.parametrize(("ns", "count"), [(0.0, 0), (20.0, 2), (100.0, 10), (222.0, 22)])
-def test_a_burner_burns_what_is_asked_besides_its_call(ns: float, count: int) -> None:
-    assert burner.turns(ns, none=20.0, many=20.0 + 10.0 * burner.MANY) == count
-
-
-def test_a_burner_burns_at_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    burned: list[range] = []
-    monkeypatch.setattr(burner, "_burn", burned.append)
-    burn = burner.Burner(8)
+def test_a_burner_burns_what_its_requests_owe_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10**9, 1_000))
+    monkeypatch.setattr("bench.honesty.burner.time.thread_time_ns", lambda: next(clock))
+    burn = burner.Burner(100.0)
 
     class Asked:
         payload = b"x"
 
-    for _ in range(3):
+    for _ in range(64):
         assert burn(Asked()) == b"x"  # type: ignore[arg-type]
-    assert burned == [range(8)] * 3
+    burn.burn()
+    assert next(clock) == 64 * 100 // 1_000 * 1_000 + 1_000 + 1_000
+    burn.burn()
+    assert next(clock) == 9_000 + 1_000 + 1_000
 
 
 def test_a_killer_strikes_once_in_its_block(monkeypatch: pytest.MonkeyPatch) -> None:

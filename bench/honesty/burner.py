@@ -1,8 +1,8 @@
 """A broker that burns a known amount of CPU for each request: something the suite must find.
 
-How much is in the environment variable BURN_NS, in ns for each request. It goes round an empty loop
-instead of looking at a clock, which would take longer than that; and it does so at every request:
-a long burn now and then delays what comes after it, which then goes together and is cheaper.
+How much is in the environment variable BURN_NS, in ns for each request. It is burned apart from the
+requests, every few milliseconds for all of them: what delays an answer lets answers go together,
+which saves the generator about as much as was burned.
 """
 
 from __future__ import annotations
@@ -11,61 +11,59 @@ import argparse
 import os
 import time
 
+import trio
+
 import ztransport as zt
 from ztransport import serving
 from ztransport.broker import open_broker
 
-__all__ = ["MANY", "VARIABLE", "Burner", "main", "turns"]
+__all__ = ["VARIABLE", "Burner", "main"]
 
 VARIABLE = "BURN_NS"
-MANY = 100
-TIMED_CALLS = 20_000
+PERIOD_S = 0.005
 
 
 class Burner:
-    """Echoes, and goes so many times round a loop at every request."""
+    """Echoes, and owes so many ns for every request until they are burned."""
 
-    def __init__(self, count: int) -> None:
-        self._turns = range(count)
+    def __init__(self, ns: float) -> None:
+        self._ns = ns
+        self._count = 0
 
     def __call__(self, message: zt.Message) -> bytes:
         """Answer with what was asked."""
-        _burn(self._turns)
+        self._count += 1
         return message.payload
 
+    def burn(self) -> None:
+        """Spend what is owed, of this thread's CPU time."""
+        end = time.thread_time_ns() + int(self._count * self._ns)
+        self._count = 0
+        while time.thread_time_ns() < end:
+            pass
 
-def _burn(turns: range) -> None:
-    for _ in turns:
-        pass
-
-
-def _spent(count: int) -> float:
-    """CPU of one burn, in ns."""
-    turns = range(count)
-    begin = time.thread_time_ns()
-    for _ in range(TIMED_CALLS):
-        _burn(turns)
-    return (time.thread_time_ns() - begin) / TIMED_CALLS
-
-
-def turns(ns: float, none: float, many: float) -> int:
-    """How many turns take so many ns, if none and `MANY` of them take what is given.
-
-    The call is not counted as burned: a broker's own handler costs one as well.
-    """
-    return round(ns * MANY / (many - none))
+    async def burn_steadily(self) -> None:
+        """Burn every few milliseconds until cancelled."""
+        while True:
+            await trio.sleep(PERIOD_S)
+            self.burn()
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    async with open_broker(
-        arguments.listen,
-        cluster=arguments.cluster,
-        node_id=arguments.node_id,
-        tls=serving.tls_of(arguments),
-    ) as broker:
-        count = turns(float(os.environ[VARIABLE]), _spent(0), _spent(MANY))
-        broker.node.handle("echo", Burner(count))
+    burner = Burner(float(os.environ[VARIABLE]))
+    async with (
+        serving.tasks() as tasks,
+        open_broker(
+            arguments.listen,
+            cluster=arguments.cluster,
+            node_id=arguments.node_id,
+            tls=serving.tls_of(arguments),
+        ) as broker,
+    ):
+        broker.node.handle("echo", burner)
+        tasks.start_soon(burner.burn_steadily)
         await serving.ended(broker.node.address, with_stdin=arguments.end_with_stdin)
+        tasks.cancel_scope.cancel()
 
 
 def main() -> None:
