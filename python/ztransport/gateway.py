@@ -153,13 +153,8 @@ class Brokers:
         """Why a broker that is not among them could not be reached the last time."""
 
     def forward(self, message: zt.Message) -> None:
-        """Pass a request on; runs for each of them, hence the short way where there is no choice.
-
-        Raises as `of` does.
-        """
-        metadata = message.metadata
-        peer = self.of(metadata) if metadata else self.peers.get(0)
-        message.forward(peer if peer and peer.is_up else self.of(metadata))
+        """Pass a request on to the broker of its partition. Raises as `of` does."""
+        message.forward(self.of(message.metadata))
 
     def of(self, metadata: dict[str, bytes]) -> zt.Peer:
         """Return the broker of a message's partition.
