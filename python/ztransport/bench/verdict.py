@@ -29,6 +29,8 @@ __all__ = [
 
 PROXY_TITLES = {"haproxy": "HAProxy", "envoy": "Envoy", "relay": "the minimal relay"}
 MAIN_WORKLOAD = "request-128-x64"  # the first one measured where this was not
+UNCOMPARED = "This run does not compare encryption with plaintext."
+NOTHING_VALID = "No block has valid windows of both plaintext and TLS: nothing can be compared."
 TIMES_FROM = 1.5  # from here on a ratio is said as "2.3 times", below as "15 % more"
 FAVOURED = "nginx"  # of several proxies the headline names this one, or the first
 METRIC_TITLES = {
@@ -63,12 +65,12 @@ def sentence(summary: Summary) -> str:
     """The run's verdict in one sentence that can be repeated without the page: CPU alone."""
     scene = main_scene(summary) or main_scene(summary, "closed")
     if scene is None:
-        return "This run does not compare encryption with plaintext."
+        return UNCOMPARED
     pairs = [(over, base) for _, over, base in _pairs([scene])]
     found = [one for kind in (st.CRYPTO, st.HEADLINE) for one in scene.find(kind, st.CPU)]
     said = "; ".join(_cost(one) for one in found if (one.over, one.base) in pairs)
     if not said:
-        return "No block has valid windows of both plaintext and TLS: nothing can be compared."
+        return NOTHING_VALID
     return f"{_capital(said)}."
 
 
@@ -80,10 +82,10 @@ def headline(summary: Summary) -> str:
     """
     scenes = [one for load in ("open", "closed") if (one := main_scene(summary, load))]
     if not scenes:
-        return "This run does not compare encryption with plaintext."
+        return UNCOMPARED
     said = [_sentence(scenes, *pair) for pair in _pairs(scenes)]
     if not any(said):
-        return "No block has valid windows of both plaintext and TLS: nothing can be compared."
+        return NOTHING_VALID
     return " ".join(filter(None, said))
 
 
@@ -182,11 +184,8 @@ def _cost(one: Comparison) -> str:
         return f"{over} was measured in too few blocks to tell it from {base}"
     if not one.is_resolved:
         return f"the CPU per message of {over} and of {base} differ by less than the noise"
-    ratio = one.ratio.median
-    if ratio >= TIMES_FROM:
-        return f"{over} costs {ratio:.1f} times the CPU per message of {base}"
-    change = "more" if ratio > 1 else "less"
-    return f"{over} costs {percent(ratio - 1)} {change} CPU per message than {base}"
+    than = "of" if one.ratio.median >= TIMES_FROM else "than"
+    return f"{over} costs {_clause(one)} {than} {base}"
 
 
 def _sentence(scenes: list[Scene], kind: str, over: str, base: str) -> str:
