@@ -56,6 +56,8 @@ pub const STRANGERS_PER_SECOND: u32 = 2_000;
 pub const GREETINGS_PER_SECOND: u32 = 1_000;
 /// Answers in anti-entropy begun per second, and at once.
 pub const SYNCS_PER_SECOND: u32 = 500;
+/// Datagrams of answers in anti-entropy per second, and at once: 2.4 MB of 1,200 bytes each.
+pub const SYNC_DATAGRAMS_PER_SECOND: u32 = 2_048;
 /// Times per second, and at once, that others are told whom we have forgotten as dead.
 pub const OBJECTIONS_PER_SECOND: u32 = 100;
 /// The longest of all configured times.
@@ -67,6 +69,7 @@ const _: () = {
     assert!(ENVELOPE_BYTES + 8 + BUCKETS * 4 <= DATAGRAM_BYTES_MIN);
     assert!(DATAGRAM_BYTES_MIN <= DATAGRAM_BYTES_CEILING);
     assert!(SYNC_DATAGRAMS_MAX * 2 <= OUTPUT_DATAGRAMS_MAX);
+    assert!(SYNC_DATAGRAMS_MAX < SYNC_DATAGRAMS_PER_SECOND as usize);
     assert!(WINDOW_COUNTERS.is_power_of_two());
 };
 

@@ -26,9 +26,14 @@ impl TokenBucket {
 
     /// Takes one if there is one.
     pub fn take(&mut self, now: Time) -> bool {
+        self.take_many(now, 1)
+    }
+
+    /// Takes `count` if there are so many, and none otherwise.
+    pub fn take_many(&mut self, now: Time, count: u32) -> bool {
         self.saved = (self.saved + now.saturating_since(self.since)).min(SECOND);
         self.since = self.since.max(now);
-        let price = SECOND / u64::from(self.per_second);
+        let price = SECOND / u64::from(self.per_second) * u64::from(count);
         let enough = self.saved >= price;
         self.saved -= if enough { price } else { 0 };
         enough
@@ -47,5 +52,8 @@ mod tests {
         assert_eq!(taken(&mut bucket, Time::ZERO.after_millis(99)), 0);
         assert_eq!(taken(&mut bucket, Time::ZERO.after_millis(100)), 1);
         assert_eq!(taken(&mut bucket, Time::ZERO.after_millis(60_000)), 10);
+        let later = Time::ZERO.after_millis(60_500);
+        assert!(!bucket.take_many(later, 6) && bucket.take_many(later, 5));
+        assert!(!bucket.take(later));
     }
 }

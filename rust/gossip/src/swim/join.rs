@@ -9,7 +9,7 @@ use crate::wire::{Address, Header, Message, Messages, State, validate};
 
 use super::Node;
 use super::input::Arrival;
-use super::output::{Content, To, Via};
+use super::output::{Content, To};
 
 /// Milliseconds from the first attempt to join to the second: the seed may just be starting.
 const RETRY_MS_MIN: u64 = 100;
@@ -143,9 +143,7 @@ impl Node {
         self.join.afterthoughts -= 1;
         self.join.next = now.after_millis(AFTERTHOUGHT_MS);
         for slot in self.pick_present(1, None) {
-            if let Some(sid) = self.table.get(slot).map(|record| record.sid) {
-                self.ask_contact(now, Via::Datagram, To::Member(slot, sid));
-            }
+            self.ask_member(now, slot);
         }
     }
 

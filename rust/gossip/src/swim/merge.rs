@@ -222,6 +222,9 @@ impl Node {
     pub(super) fn tell(&mut self, origin: Origin, slot: u32, rank: Rank, told: Told, whole: bool) {
         if origin.hearsay {
             self.sync.told_news();
+            if told.state == State::Alive {
+                self.sync.told_alive(origin.now);
+            }
             self.rumours.remove(slot);
             return;
         }

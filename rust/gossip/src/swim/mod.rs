@@ -2,6 +2,7 @@
 //! (Dadgar, Phillips, Currey, DSN 2018) and anti-entropy by digests.
 
 mod event;
+mod exchange;
 mod health;
 mod input;
 mod join;
@@ -10,6 +11,7 @@ mod merge;
 #[cfg(test)]
 mod model;
 mod output;
+mod parts;
 mod probe;
 mod relay;
 mod returns;
@@ -29,7 +31,7 @@ use std::sync::Arc;
 use crate::error::Misuse;
 use crate::limits::{
     GREETINGS_PER_SECOND, NAME_BYTES_MAX, OBJECTIONS_PER_SECOND, STRANGERS_PER_SECOND,
-    SYNCS_PER_SECOND, Settings,
+    SYNC_DATAGRAMS_PER_SECOND, SYNCS_PER_SECOND, Settings,
 };
 use crate::member::{Profile, Record, Retired, Table};
 use crate::random::{Random, mix};
@@ -38,6 +40,7 @@ use crate::time::Time;
 use crate::wire::{Address, Properties, State};
 
 use event::Reports;
+use exchange::Sync;
 use health::Health;
 use join::Join;
 use output::Outgoing;
@@ -46,7 +49,6 @@ use relay::Relay;
 use rotation::Turnover;
 use rumours::Rumours;
 use suspicion::Suspicions;
-use sync::Sync;
 
 pub use event::{Event, Happened};
 pub use output::{Transmit, Via};
@@ -107,6 +109,8 @@ pub struct Node {
     strangers: TokenBucket,
     greetings: TokenBucket,
     answers: TokenBucket,
+    /// Datagrams of answers.
+    told: TokenBucket,
     objections: TokenBucket,
     rumours: Rumours,
     suspicions: Suspicions,
@@ -186,6 +190,7 @@ impl Node {
             strangers: TokenBucket::new(STRANGERS_PER_SECOND, now),
             greetings: TokenBucket::new(GREETINGS_PER_SECOND, now),
             answers: TokenBucket::new(SYNCS_PER_SECOND, now),
+            told: TokenBucket::new(SYNC_DATAGRAMS_PER_SECOND, now),
             objections: TokenBucket::new(OBJECTIONS_PER_SECOND, now),
             rumours: Rumours::default(),
             suspicions: Suspicions::default(),

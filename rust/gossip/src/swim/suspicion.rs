@@ -6,9 +6,8 @@ use crate::time::Time;
 
 use super::slots::BySlot;
 
-/// Accusers kept of one suspicion: the first, and all that confirm it but the last, after whom
-/// nobody counts any more.
-const ACCUSERS_KEPT: usize = 4;
+/// Confirming accusers kept of one suspicion: all but the last, after whom nobody counts any more.
+const CONFIRMERS_KEPT: usize = 3;
 
 /// One suspected member (Lifeguard's dynamic suspicion time-out). Without gaps, as in a partition
 /// half a cluster is suspected at once.
@@ -17,8 +16,11 @@ const ACCUSERS_KEPT: usize = 4;
 pub(super) struct Suspicion {
     started: Time,
     min: u64,
-    /// In the order of their accusations; 0 where there is none yet.
-    accusers: [u64; ACCUSERS_KEPT],
+    /// Who accused first.
+    accuser: u64,
+    /// Half of the random id of each further one, in order; 0 where there is none yet. Of two that
+    /// are alike in it the second does not count.
+    confirmers: [u32; CONFIRMERS_KEPT],
     /// The longest time, as a multiple of the shortest.
     ceiling: u8,
     /// Independent accusations that bring the time down to `min`.
@@ -31,7 +33,8 @@ impl Suspicion {
         Self {
             started: now,
             min,
-            accusers: [accuser, 0, 0, 0],
+            accuser,
+            confirmers: [0; CONFIRMERS_KEPT],
             ceiling,
             needed,
             confirmed: 0,
@@ -54,14 +57,15 @@ impl Suspicion {
     /// Takes one more accusation; whether it shortens the time, as an independent one does while
     /// some are needed.
     fn confirm(&mut self, accuser: u64) -> bool {
-        let mut accusers = self.accusers;
-        if self.confirmed >= self.needed || accuser == 0 || accusers.contains(&accuser) {
+        let (half, first, mut confirmers) = (accuser as u32, self.accuser, self.confirmers);
+        let known = accuser == 0 || accuser == first || confirmers.contains(&half);
+        if self.confirmed >= self.needed || known {
             return false;
         }
-        if let Some(place) = accusers.iter_mut().find(|place| **place == 0) {
-            *place = accuser;
+        if let Some(place) = confirmers.iter_mut().find(|place| **place == 0) {
+            *place = half;
         }
-        self.accusers = accusers;
+        self.confirmers = confirmers;
         self.confirmed += 1;
         true
     }
@@ -104,10 +108,7 @@ impl Suspicions {
 
     /// Who accused first.
     pub(super) fn accuser(&self, slot: u32) -> Option<u64> {
-        self.by_slot.get(&slot).map(|suspicion| {
-            let [first, ..] = suspicion.accusers;
-            first
-        })
+        self.by_slot.get(&slot).map(|suspicion| suspicion.accuser)
     }
 
     /// The earliest deadline.

@@ -16,6 +16,7 @@ impl Node {
             self.suspicions.next(),
             self.relay_deadline(),
             self.turnover.deadline(),
+            self.sync.follows_at(),
             self.leave_by.filter(|_| !self.leaving),
             Some(self.join.deadline()),
         ];
@@ -40,6 +41,7 @@ impl Node {
         self.tend_relays(now);
         self.tend_join(now);
         self.tend_turnover(now);
+        self.catch_up(now);
         self.tend_leave(now);
         if self.gossip_at.is_some_and(|at| at <= now) {
             self.gossip(now);
