@@ -306,9 +306,10 @@ impl Engine {
         debug_assert!(watched.is_ok(), "the descriptor is registered");
     }
 
-    /// Makes sure the link is looked at when its next deadline passes.
+    /// Makes sure the link is looked at when its next deadline passes. One whose output waits to be
+    /// flushed is scheduled then, once for all its messages.
     pub(crate) fn schedule_link(&mut self, slot: usize) {
-        let Some(link) = self.links.get_mut(slot) else {
+        let Some(link) = self.links.get_mut(slot).filter(|link| !link.dirty) else {
             return;
         };
         let limits = self
