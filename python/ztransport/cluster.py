@@ -232,6 +232,13 @@ class NativeCluster(membership.Cluster):
             return None
         if end == "failed":
             return Error("the gossip thread has failed: this node is no member any more")
+        if end == "key_retired":
+            rotation = self._rotation()
+            assert rotation is not None, "a key was refused"
+            return ConfigurationError(
+                f"the cluster retires the key of key_epoch={rotation.epoch}, which this member "
+                f"has: start with the new key and key_epoch={(rotation.epoch + 1) % 256}"
+            )
         name = self.node.node_id
         text = f"another member keeps the name {name!r}: give every node a node_id of its own"
         return ConfigurationError(text)

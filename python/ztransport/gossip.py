@@ -230,7 +230,7 @@ class HelloReply:
     echo: int
     """The counter of the greeting."""
     status: int
-    """0: join. 1: that life has ended, take a new one."""
+    """0: join. 1: that life has ended, take a new one. 2: that key is retired, take the next."""
     generation: int
     """The greatest generation known for the name under another id, or 0."""
 

@@ -210,6 +210,7 @@ const fn end_name(end: End) -> &'static str {
     match end {
         End::Left => "left",
         End::NameLost => "name_lost",
+        End::KeyRetired => "key_retired",
         End::Failed => "failed",
     }
 }

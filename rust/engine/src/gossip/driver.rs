@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use ztransport_gossip::wire::Header;
-use ztransport_gossip::{Node, Time, Transmit, Via};
+use ztransport_gossip::{Happened, Node, Time, Transmit, Via};
 
 use super::BACKS_MAX;
 use super::address::{to_ip, to_wire};
-use super::queues::{Command, Seen, StreamDatagram, StreamInput};
+use super::queues::{Command, End, Seen, StreamDatagram, StreamInput};
 use crate::keys::PeerKey;
 
 /// A greeting that has had no answer for so long is sent over a connection too: the seed may take
@@ -159,8 +159,10 @@ impl Driver {
             return Some(Change::Seen(own));
         }
         let event = self.node.poll_event()?;
-        if event.happened == ztransport_gossip::Happened::NameLost {
-            return Some(Change::NameLost);
+        match event.happened {
+            Happened::NameLost => return Some(Change::Ended(End::NameLost)),
+            Happened::KeyRetired => return Some(Change::Ended(End::KeyRetired)),
+            _ => {}
         }
         let view = self.node.view();
         let record = view.find(event.profile.sid).and_then(|slot| view.get(slot));
@@ -199,8 +201,8 @@ impl Driver {
 pub(crate) enum Change {
     /// A member, as it is now.
     Seen(Seen),
-    /// Our name is another's.
-    NameLost,
+    /// We are no member any more, by no wish of our own.
+    Ended(End),
 }
 
 #[cfg(test)]

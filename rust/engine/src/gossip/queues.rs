@@ -64,6 +64,8 @@ pub enum End {
     Left,
     /// Another member has the name and would not give it up.
     NameLost,
+    /// The members it asked to join retire the key it has.
+    KeyRetired,
     /// The thread failed.
     Failed,
 }

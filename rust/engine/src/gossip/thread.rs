@@ -252,7 +252,7 @@ impl Member {
             }
             match self.driver.poll_change() {
                 Some(Change::Seen(seen)) => outlet.changes.push_back(seen),
-                Some(Change::NameLost) => outlet.end = outlet.end.or(Some(End::NameLost)),
+                Some(Change::Ended(end)) => outlet.end = outlet.end.or(Some(end)),
                 None => break,
             }
         }

@@ -23,6 +23,8 @@ pub enum Happened {
     Updated,
     /// Only of ourselves: another member keeps claiming our name, and we gave it up.
     NameLost,
+    /// Only of ourselves: the members we asked to join retire the key we have.
+    KeyRetired,
 }
 
 /// A change of one member since the last event about it. A member that came and went in between is
@@ -48,7 +50,8 @@ struct Told {
 pub(super) struct Reports {
     told: BTreeMap<u32, Option<Told>>,
     second: Option<Event>,
-    name_lost: Option<Event>,
+    /// How we ended ourselves.
+    end: Option<Event>,
 }
 
 impl Reports {
@@ -68,7 +71,7 @@ impl Reports {
     }
 
     fn pop(&mut self, table: &Table) -> Option<Event> {
-        if let Some(event) = self.second.take().or_else(|| self.name_lost.take()) {
+        if let Some(event) = self.second.take().or_else(|| self.end.take()) {
             return Some(event);
         }
         while let Some((slot, told)) = self.told.pop_first() {
@@ -136,8 +139,8 @@ impl Node {
         self.reports.pop(&self.table)
     }
 
-    pub(super) fn report_name_lost(&mut self) {
+    pub(super) fn report_end(&mut self, happened: Happened) {
         let profile = Arc::clone(&self.record().profile);
-        self.reports.name_lost = Some(event(Happened::NameLost, profile));
+        self.reports.end = Some(event(happened, profile));
     }
 }

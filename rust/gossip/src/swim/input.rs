@@ -89,11 +89,15 @@ impl Node {
     }
 
     /// What the header alone decides.
-    fn admit(&self, header: &Header) -> Result<(), Drop> {
+    pub(super) fn admit(&self, header: &Header) -> Result<(), Drop> {
         if header.kind.is_plain() == self.keyring.is_sealed() {
             return Err(Drop::Header);
         }
         if !header.kind.is_plain() && !self.keyring.holds(header.epoch) {
+            return Err(Drop::Epoch);
+        }
+        let strange = header.kind == Kind::Sealed && !self.has_present(header.sid);
+        if self.retires(header.epoch) && strange {
             return Err(Drop::Epoch);
         }
         if header.sid == self.sid {

@@ -26,6 +26,8 @@ const AFTERTHOUGHT_MS: u64 = 200;
 const REPLY_BYTES: usize = 19;
 /// The greeting life has ended, as far as the answering member knows.
 const STATUS_RENEW: u8 = 1;
+/// The key of the greeting is being retired: its sender has to start with the next one.
+const STATUS_KEY_RETIRES: u8 = 2;
 
 /// Addresses to greet, and greetings without an answer.
 #[derive(Clone, Debug, Default)]
@@ -204,6 +206,9 @@ impl Node {
     }
 
     fn reply_to(&self, name: &str, header: &Header) -> Content {
+        if self.retires(header.epoch) {
+            return Content::HelloReply(header.counter, STATUS_KEY_RETIRES, 0, header.epoch);
+        }
         let known = self
             .table
             .find_name(name)
@@ -252,7 +257,11 @@ impl Node {
             return Err(Drop::Replay);
         }
         self.remember(header, fresh);
-        self.greeted_back(arrival, header.sid, (status, generation));
+        if status == STATUS_KEY_RETIRES {
+            self.refused_for_key(header.epoch);
+        } else {
+            self.greeted_back(arrival, header.sid, (status, generation));
+        }
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::wire::{Properties, State};
 
 use super::input::Origin;
 use super::rumours::{Rank, Rumour};
-use super::{Node, new_sid};
+use super::{Happened, Node, new_sid};
 
 impl Node {
     /// What others say of us. An accusation of this incarnation is refuted by the next one; an
@@ -76,9 +76,7 @@ impl Node {
     pub(super) fn renew(&mut self, now: Time, generation: u64) {
         self.lives += 1;
         if self.lives > LIVES_MAX {
-            self.report_name_lost();
-            self.departed = true;
-            return;
+            return self.end(Happened::NameLost);
         }
         let sid = new_sid(&mut self.random);
         self.retired.add(self.sid, Ended::Final);
@@ -99,6 +97,12 @@ impl Node {
         self.keyring.rename(sid);
         (self.sid, self.counter) = (sid, 0);
         self.announce(now, true);
+    }
+
+    /// Is no member any more, and tells the program alone.
+    pub(super) fn end(&mut self, happened: Happened) {
+        self.report_end(happened);
+        self.departed = true;
     }
 
     /// Changes what we say of ourselves: a new incarnation of the description.

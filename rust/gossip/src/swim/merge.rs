@@ -53,6 +53,10 @@ impl Node {
         let state = soften(record.state, told.state, origin.hearsay);
         let heard = Standing::new(0, told.incarnation, state);
         if heard > known {
+            let returns = state.is_present() && !record.state.is_present();
+            if returns && !self.has_key_of(record.profile.installed, record.profile.ready) {
+                return;
+            }
             self.apply(origin, slot, Told { state, ..*told }, None);
         } else if heard == known && state == State::Suspect && !origin.hearsay {
             self.hear_confirmation(origin.now, slot, *told);
@@ -67,6 +71,10 @@ impl Node {
         }
         if *description.name == *self.profile().name {
             return self.hear_of_rival(origin.now, sid, description.generation);
+        }
+        // It comes in when we have its key or it has ours.
+        if !self.has_key_of(description.installed, description.ready) && !self.has_present(sid) {
+            return;
         }
         if self.bars(origin, sid, description.incarnation) {
             return;

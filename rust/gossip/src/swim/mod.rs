@@ -300,6 +300,12 @@ impl Node {
         }
     }
 
+    fn has_present(&self, sid: u64) -> bool {
+        self.table
+            .find(sid)
+            .is_some_and(|slot| self.is_present(slot))
+    }
+
     fn is_present(&self, slot: u32) -> bool {
         let record = self.table.get(slot);
         record.is_some_and(|record| record.state.is_present())

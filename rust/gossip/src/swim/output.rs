@@ -177,10 +177,11 @@ impl Node {
         })
     }
 
-    /// The newest key that the receiver has: during a rotation nobody is left out.
-    fn epoch_for(&self, record: &Record) -> u8 {
+    /// The newest key that the receiver has: during a rotation nobody is left out. Once we are
+    /// ready all members have the newest, whatever we still know of those that ended.
+    pub(super) fn epoch_for(&self, record: &Record) -> u8 {
         let oldest = self.keyring.oldest();
-        if record.profile.installed == oldest {
+        if record.profile.installed == oldest && !self.retires(oldest) {
             oldest
         } else {
             self.keyring.newest()

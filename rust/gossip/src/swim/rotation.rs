@@ -1,10 +1,13 @@
 //! Replacing the cluster key as one operation.
 
+#[cfg(test)]
+mod model;
+
 use crate::error::Misuse;
 use crate::limits::KEY_BYTES;
 use crate::time::Time;
 
-use super::Node;
+use super::{Happened, Node};
 
 /// When the old key is forgotten.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +61,8 @@ impl Node {
             return Err(Misuse::Departed);
         }
         self.keyring.install(epoch, key)?;
+        // Whoever has this key alone was no member to us.
+        self.sync.hurry();
         self.redescribe(now, |profile| profile.installed = epoch);
         self.tend_rotation(now);
         Ok(())
@@ -89,6 +94,33 @@ impl Node {
             }
         }
         rotation
+    }
+
+    /// Whether we surely have a key in common with who says this of itself. A member has the newest
+    /// key it has installed, and the one before until it is ready: then it may forget that at any
+    /// time. So have we.
+    #[inline]
+    pub(super) fn has_key_of(&self, installed: u8, ready: u8) -> bool {
+        let own = self.profile();
+        let has = |epoch| epoch == own.installed || epoch == own.ready;
+        has(installed) || has(ready)
+    }
+
+    /// Whether what is sealed with the key of `epoch`, which we have, counts from members alone: we
+    /// are ready to forget it.
+    #[inline]
+    pub(super) fn retires(&self, epoch: u8) -> bool {
+        let newest = self.keyring.newest();
+        epoch != newest && self.profile().ready == newest
+    }
+
+    /// The members we greet retire the only key we have. As long as we know nobody, nothing comes of
+    /// greeting them again.
+    pub(super) fn refused_for_key(&mut self, epoch: u8) {
+        let alone = !self.is_joined() && self.table.present() == 1;
+        if alone && epoch == self.keyring.newest() {
+            self.end(Happened::KeyRetired);
+        }
     }
 
     /// Looks, once a probe interval, whether the next step of a rotation may be done.
