@@ -513,6 +513,19 @@ async def first_to_lose_its_name(face: Face, twins: list[Any]) -> Any:
 
 
 @every_face
+def test_who_joins_a_member_of_its_own_name_is_told_so_at_once(face: Face) -> None:
+    async def main() -> None:
+        async with member(face, "twin") as a:
+            with pytest.raises(_errors.ConfigurationError, match=NAME_LOST):
+                async with member(face, "twin", a) as b:
+                    await b.converged()
+            await a.converged()
+            assert names(a) == ["twin"]
+
+    face.run(main)
+
+
+@every_face
 def test_of_two_members_with_one_name_one_is_told_so(face: Face) -> None:
     async def main() -> None:
         hub = member(face, "hub")

@@ -230,7 +230,8 @@ class HelloReply:
     echo: int
     """The counter of the greeting."""
     status: int
-    """0: join. 1: that life has ended, take a new one. 2: that key is retired, take the next."""
+    """0: join. 1: that life has ended, take a new one. 2: that key is retired, take the next.
+    3: the member that answers has that name itself."""
     generation: int
     """The greatest generation known for the name under another id, or 0."""
 

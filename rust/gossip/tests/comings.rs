@@ -1,10 +1,10 @@
 //! How members come and go: greetings, introductions, and leaves that must not get lost.
 
 use ztransport_gossip::limits::LEAVE_WAIT_MS;
-use ztransport_gossip::{Happened, Node, Time};
+use ztransport_gossip::{Happened, Node, Settings, Time};
 
 mod pair;
-use pair::{Flight, Table, address, node, sent};
+use pair::{Flight, Table, address, identity, key, node, sent};
 
 /// Two members, of which the second has told the first of itself; what the first answers is not
 /// delivered but returned.
@@ -150,4 +150,31 @@ fn g_22_who_has_joined_asks_three_times_what_has_come_since() {
         sent(&mut table.nodes[1]);
     }
     assert_eq!((begun, times), (1, vec![200, 400, 600]));
+}
+
+/// A member of the name of the first, at another address, that asks the first to let it join.
+fn twin_of_first(generation: u64) -> Table {
+    let mut twin = identity(2, key(1));
+    twin.name = "member 1".to_owned();
+    twin.generation = generation;
+    let twin = Node::new(Settings::default(), &twin, Time::ZERO);
+    let mut twin = twin.expect("a member as it should be");
+    let joins = twin.join(Time::ZERO, &[address(1)]);
+    joins.expect("one seed");
+    Table::of(vec![node(1), twin])
+}
+
+#[test]
+fn g_35_who_greets_a_member_of_its_own_name_gives_way_at_once() {
+    // Later than the other, and earlier by a clock that stepped back.
+    for generation in [101, 99] {
+        let mut table = twin_of_first(generation);
+        let sid = table.nodes[0].sid();
+        table.exchange();
+        assert!(table.nodes[1].is_departed(), "{generation}");
+        let event = table.nodes[1].poll_event().unwrap();
+        assert_eq!(event.happened, Happened::NameLost);
+        assert_eq!(table.nodes[0].sid(), sid, "it keeps its life");
+        assert_eq!(table.nodes[0].view().present(), 1);
+    }
 }

@@ -7,9 +7,9 @@ use crate::limits::{ENVELOPE_BYTES, GREETINGS_MAX, SEEDS_MAX};
 use crate::time::Time;
 use crate::wire::{Address, Header, Message, Messages, State, validate};
 
-use super::Node;
 use super::input::Arrival;
 use super::output::{Content, To};
+use super::{Happened, Node};
 
 /// Milliseconds from the first attempt to join to the second: the seed may just be starting.
 const RETRY_MS_MIN: u64 = 100;
@@ -28,6 +28,8 @@ const REPLY_BYTES: usize = 19;
 const STATUS_RENEW: u8 = 1;
 /// The key of the greeting is being retired: its sender has to start with the next one.
 const STATUS_KEY_RETIRES: u8 = 2;
+/// The answering member itself has the name of the greeting.
+const STATUS_NAME_TAKEN: u8 = 3;
 
 /// Addresses to greet, and greetings without an answer.
 #[derive(Clone, Debug, Default)]
@@ -215,6 +217,14 @@ impl Node {
             .and_then(|slot| self.table.get(slot));
         let other = known.filter(|record| record.sid != header.sid);
         let generation = other.map_or(0, |record| record.profile.generation);
+        if known.is_some_and(|record| record.sid == self.sid) {
+            return Content::HelloReply(
+                header.counter,
+                STATUS_NAME_TAKEN,
+                generation,
+                header.epoch,
+            );
+        }
         let ended =
             known.is_some_and(|record| record.sid == header.sid && record.state == State::Left);
         let status = if ended || self.retired.is_final(header.sid) {
@@ -257,12 +267,22 @@ impl Node {
             return Err(Drop::Replay);
         }
         self.remember(header, fresh);
-        if status == STATUS_KEY_RETIRES {
-            self.refused_for_key(header.epoch);
-        } else {
-            self.greeted_back(arrival, header.sid, (status, generation));
+        match status {
+            STATUS_KEY_RETIRES => self.refused_for_key(header.epoch),
+            STATUS_NAME_TAKEN if self.gives_way(generation) => self.end(Happened::NameLost),
+            _ => self.greeted_back(arrival, header.sid, (status, generation)),
         }
         Ok(())
+    }
+
+    /// Whether we are the later of two with one name, and known to nobody yet.
+    fn gives_way(&self, generation: u64) -> bool {
+        self.is_alone() && generation < self.profile().generation
+    }
+
+    /// Whether nobody has let us join yet.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.is_joined() && self.table.present() == 1
     }
 
     fn key_for_reply(

@@ -117,8 +117,7 @@ impl Node {
     /// The members we greet retire the only key we have. As long as we know nobody, nothing comes of
     /// greeting them again.
     pub(super) fn refused_for_key(&mut self, epoch: u8) {
-        let alone = !self.is_joined() && self.table.present() == 1;
-        if alone && epoch == self.keyring.newest() {
+        if self.is_alone() && epoch == self.keyring.newest() {
             self.end(Happened::KeyRetired);
         }
     }
