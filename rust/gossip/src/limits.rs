@@ -48,6 +48,8 @@ pub const HASTY_RUMOURS_MAX: usize = 512;
 pub const RETIRED_MAX: usize = 131_072;
 /// New lives a member takes for its name at most, before it gives the name up.
 pub const LIVES_MAX: u32 = 16;
+/// After so long without a new life, in milliseconds, one of them comes back.
+pub const LIFE_BACK_MS: u64 = 600_000;
 /// Milliseconds a member that leaves waits at most for the answer to its joining.
 pub const LEAVE_WAIT_MS: u64 = 2_000;
 /// Datagrams of unknown senders examined per second, and at once.

@@ -4,7 +4,7 @@ mod pair;
 
 use pair::{CLUSTER, Flight, Table, Voice, address, identity, key, node, sent};
 use ztransport_gossip::limits::{
-    GREETINGS_PER_SECOND, INCARNATION_MAX, LIVES_MAX, STRANGERS_PER_SECOND,
+    GREETINGS_PER_SECOND, INCARNATION_MAX, LIFE_BACK_MS, LIVES_MAX, STRANGERS_PER_SECOND,
 };
 use ztransport_gossip::random::Random;
 use ztransport_gossip::wire::{Description, Kind, Message, State};
@@ -339,6 +339,25 @@ fn g_35_a_name_that_is_always_taken_is_given_up() {
         .collect();
     assert!(happened.contains(&Happened::NameLost), "{happened:?}");
     assert!(sent(&mut table.nodes[0]).is_empty());
+}
+
+#[test]
+fn g_35_a_life_comes_back_after_a_quiet_time() {
+    // The sixteenth new life is one too many, unless one of them has come back.
+    for (millis, lost) in [(LIFE_BACK_MS - 1, true), (LIFE_BACK_MS, false)] {
+        let mut member = node(1);
+        let twin = node(1);
+        let mut voice = Voice::new(4_242, &key(1));
+        let mut now = Time::ZERO;
+        for round in 0..u64::from(LIVES_MAX) {
+            assert!(!member.is_departed(), "round {round}");
+            now = now.after_millis(if round == 3 { millis } else { 0 });
+            let rival = alive(&twin, 50 + round, 10_000 + 10 * round);
+            let bytes = voice.say(&member, &[rival]);
+            take(&mut member, now, &bytes).unwrap();
+        }
+        assert_eq!(member.is_departed(), lost, "after {millis} ms");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Misuse;
-use crate::limits::{INCARNATION_MAX, LEAVE_WAIT_MS, LIVES_MAX};
+use crate::limits::{INCARNATION_MAX, LEAVE_WAIT_MS, LIFE_BACK_MS, LIVES_MAX};
 use crate::member::{Ended, Profile, Record};
 use crate::time::Time;
 use crate::wire::{Properties, State};
@@ -74,7 +74,7 @@ impl Node {
     /// said of the old life says nothing of the new one. A member that has to do so again and again
     /// shares its name with another, and gives it up.
     pub(super) fn renew(&mut self, now: Time, generation: u64) {
-        self.lives += 1;
+        self.count_life(now);
         if self.lives > LIVES_MAX {
             return self.end(Happened::NameLost);
         }
@@ -97,6 +97,14 @@ impl Node {
         self.keyring.rename(sid);
         (self.sid, self.counter) = (sid, 0);
         self.announce(now, true);
+    }
+
+    /// Names are fought for within seconds. What took a life once in a long while is forgotten.
+    fn count_life(&mut self, now: Time) {
+        let back = now.saturating_since(self.renewed) / (LIFE_BACK_MS * 1_000_000);
+        let taken = u64::from(self.lives).saturating_sub(back).max(1);
+        self.lives = taken as u32 + 1;
+        self.renewed = now;
     }
 
     /// Is no member any more, and tells the program alone.

@@ -100,7 +100,10 @@ pub struct Node {
     sid: u64,
     /// Of the last datagram sent in this life.
     counter: u64,
+    /// Lives that count: this one, and those before it that were not long ago.
     lives: u32,
+    /// When this life began.
+    renewed: Time,
     table: Table,
     /// Our own slot.
     own: u32,
@@ -183,6 +186,7 @@ impl Node {
             sid,
             counter: 0,
             lives: 1,
+            renewed: now,
             table,
             own,
             peers: BTreeMap::new(),
