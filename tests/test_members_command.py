@@ -55,7 +55,7 @@ async def test_the_table_follows_the_cluster() -> None:
         async with zt.open_cluster(node, key=KEY):
             assert node.address is not None
             seen = observer(node.address)
-            nursery.start_soon(lambda: members.watch(seen, show, once=False))
+            nursery.start_soon(lambda: members.watch(seen, show, "table"))
             async for text in receive:
                 shown.append(text)
                 if "\na  " in text:
@@ -65,6 +65,35 @@ async def test_the_table_follows_the_cluster() -> None:
                 break
         nursery.cancel_scope.cancel()
     assert "role=observer" in shown[0]
+
+
+async def test_without_a_terminal_each_change_is_one_line() -> None:
+    opened = zt.open_node("127.0.0.1:0", cluster="tests", node_id="a", tls=None)
+    async with opened as node:
+        program = "from ztransport.cli import main; main()"
+        command = [sys.executable, "-c", program, "members", str(node.address)]
+        command += ["--cluster", "tests", "--sealing", "none"]
+        watching = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+        assert watching.stdout is not None
+        said = b""
+        try:
+            async with zt.open_cluster(node, sealing="none"):
+                while b"joined\ta\t" not in said:
+                    said += await watching.stdout.receive_some()
+            while b"left\ta\t" not in said:
+                said += await watching.stdout.receive_some()
+        finally:
+            watching.kill()
+            await watching.wait()
+    lines = [line.split("\t") for line in said.decode().splitlines()]
+    assert [len(line) for line in lines] == [3] * len(lines)
+    assert lines[0][0] == "joined"
+    assert lines[0][1].startswith("observer-")
+    address = str(node.address)
+    assert [line for line in lines if line[1] == "a"] == [
+        ["joined", "a", address],
+        ["left", "a", address],
+    ]
 
 
 @pytest.mark.parametrize("protocol", ["zt/1", "zeebe"])
@@ -95,7 +124,7 @@ def test_a_key_file_holds_bytes_or_digits(tmp_path: Path) -> None:
 async def test_who_is_not_answered_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(members, "ANSWER_SECONDS_MAX", 0.0)
     with pytest.raises(zt.ConnectFailed, match=r"at 127\.0\.0\.1:1: look at"):
-        await members.watch(observer("127.0.0.1:1"), print, once=True)
+        await members.watch(observer("127.0.0.1:1"), print, "once")
 
 
 def test_without_a_key_it_does_not_join() -> None:

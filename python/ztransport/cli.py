@@ -82,7 +82,10 @@ def members_command(
     private_key: Annotated[Path | None, typer.Option(help="For TLS.")] = None,
     once: Annotated[bool, typer.Option(help="Show the table once and leave.")] = False,
 ) -> None:
-    """Show a cluster's members as a live table; to be told, it joins them as an observer."""
+    """Show a cluster's members as a live table, or their changes line by line where no terminal is.
+
+    To be told, it joins them as an observer.
+    """
     tls = None
     if certificate_chain is not None or private_key is not None:
         tls = zt.TLSConfig(certificate_chain_path=certificate_chain, private_key_path=private_key)

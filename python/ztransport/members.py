@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import trio
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ztransport.cluster import ClusterProtocol, Sealing, Transport
-    from ztransport.membership import Cluster, Member
+    from ztransport.membership import Cluster, EventKind, Member
 
 KEY_FILE_BYTES_MAX: Final = 4_096
 VALUE_CHARACTERS_MAX: Final = 32
 ANSWER_SECONDS_MAX: Final = 10.0
 HEADERS: Final = ("NAME", "ADDRESS", "STATE", "LIFE", "INC", "PROPERTIES")
+View = Literal["table", "changes", "once"]
+"""What is shown: the table as it changes, a line for each change, or the table once."""
 HOME_AND_CLEAR: Final = "\x1b[H\x1b[J"
 
 
@@ -79,8 +81,11 @@ def _shown(text: str) -> str:
     return "".join(letter if letter.isprintable() else "·" for letter in cut)
 
 
-async def watch(observer: Observer, show: Callable[[str], None], *, once: bool) -> None:
-    """Join, and show the table whenever it changes, or once when this view is the others'."""
+async def watch(observer: Observer, show: Callable[[str], None], view: View) -> None:
+    """Join, and show the table whenever it changes, or once, or the changes themselves.
+
+    Once is when this view is the others'.
+    """
     name = f"observer-{secrets.token_hex(4)}"
     opened = zt.open_node(
         observer.listen,
@@ -101,11 +106,13 @@ async def watch(observer: Observer, show: Callable[[str], None], *, once: bool) 
             transport=observer.transport,
         ) as cluster,
     ):
-        if once:
+        if view == "once":
             await _answered(cluster, observer)
             show(table(cluster.members))
-            return
-        await _follow(cluster, show)
+        elif view == "table":
+            await _follow(cluster, show)
+        else:
+            await _tell(cluster, show)
 
 
 async def _answered(cluster: Cluster, observer: Observer) -> None:
@@ -117,6 +124,18 @@ async def _answered(cluster: Cluster, observer: Observer) -> None:
         places = " or ".join(observer.seeds)
         text = f"no member has answered at {places}: look at the address, --cluster, the key"
         raise zt.ConnectFailed(f"{text}, --protocol and --transport; others are not answered")
+
+
+async def _tell(cluster: Cluster, show: Callable[[str], None]) -> None:
+    """Show who is there, and then a line for each change."""
+    show(line("joined", cluster.own))
+    async for event in cluster.events():
+        show(line(event.kind, event.member))
+
+
+def line(kind: EventKind, member: Member) -> str:
+    """Return a change as one line for other programs: what, who and where, between tabs."""
+    return f"{kind}\t{_shown(member.name)}\t{member.address}"
 
 
 async def _follow(cluster: Cluster, show: Callable[[str], None]) -> None:
@@ -131,11 +150,11 @@ async def _follow(cluster: Cluster, show: Callable[[str], None]) -> None:
 
 
 def run(observer: Observer, *, once: bool) -> None:
-    """Show the table on standard output until interrupted; in place on a terminal."""
-    in_place = sys.stdout.isatty() and not once
+    """Show the table on a terminal until interrupted; elsewhere a line for each change."""
+    view: View = "once" if once else "table" if sys.stdout.isatty() else "changes"
 
     def show(text: str) -> None:
-        sys.stdout.write(f"{HOME_AND_CLEAR}{text}\n" if in_place else f"{text}\n\n")
+        sys.stdout.write(f"{HOME_AND_CLEAR}{text}\n" if view == "table" else f"{text}\n")
         sys.stdout.flush()
 
-    trio.run(lambda: watch(observer, show, once=once))
+    trio.run(lambda: watch(observer, show, view))
