@@ -208,6 +208,7 @@ impl Engine {
         let membership = self.membership(node)?;
         let mut status = membership.runner.shared.status().clone();
         status.stream_output_dropped += membership.streams.dropped;
+        status.stream_unconnected = membership.streams.unconnected;
         Ok((status, membership.streams.len()))
     }
 

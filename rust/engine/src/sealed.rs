@@ -92,7 +92,7 @@ impl Engine {
                     used,
                 },
             ),
-            None => membership.streams.dropped += 1,
+            None => membership.streams.unconnected += 1,
         }
     }
 

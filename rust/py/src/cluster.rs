@@ -286,6 +286,7 @@ fn dropped<'py>(py: Python<'py>, status: &MemberStatus) -> PyResult<Bound<'py, P
         ("view_full", counted.members_refused),
         ("not_sent", status.unsent),
         ("stream_output_full", status.stream_output_dropped),
+        ("stream_not_connected", status.stream_unconnected),
         ("stream_input_full", status.stream_input_dropped),
     ];
     let into = PyDict::new(py);

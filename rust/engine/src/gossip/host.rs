@@ -56,7 +56,10 @@ pub(crate) struct Dialled {
 pub(crate) struct Streams {
     by_address: HashMap<SocketAddr, Dialled>,
     addresses: HashMap<PeerKey, SocketAddr>,
+    /// Datagrams that found no room.
     pub(crate) dropped: u64,
+    /// Datagrams for connections that never came up.
+    pub(crate) unconnected: u64,
     swept: Time,
 }
 
@@ -112,6 +115,7 @@ impl Streams {
             by_address: HashMap::new(),
             addresses: HashMap::new(),
             dropped: 0,
+            unconnected: 0,
             swept: now,
         }
     }
@@ -133,7 +137,7 @@ impl Streams {
     pub(crate) fn forget(&mut self, peer: PeerKey) {
         if let Some(address) = self.addresses.remove(&peer) {
             let lost = self.by_address.remove(&address);
-            self.dropped += lost.map_or(0, |dialled| dialled.waiting.len() as u64);
+            self.unconnected += lost.map_or(0, |dialled| dialled.waiting.len() as u64);
         }
     }
 
@@ -204,7 +208,8 @@ mod tests {
         assert!(streams.take_waiting(peer).is_empty());
         streams.forget(peer);
         streams.forget(PeerKey { slot: 0, serial: 2 });
-        assert_eq!((streams.len(), streams.dropped), (0, 2));
+        assert_eq!((streams.len(), streams.dropped), (0, 0));
+        assert_eq!(streams.unconnected, 2, "of the one that did not come up");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct MemberStatus {
     pub unsent: u64,
     /// Sealed datagrams for connections, dropped as too many waited.
     pub stream_output_dropped: u64,
+    /// Sealed datagrams for connections that never came up.
+    pub stream_unconnected: u64,
     /// Sealed datagrams from connections, dropped as too many waited.
     pub stream_input_dropped: u64,
 }
