@@ -327,6 +327,22 @@ def test_a_membership_ends_with_its_node(face: Face, protocol: str) -> None:
 
 
 @every_face
+def test_a_taken_udp_port_is_refused_with_what_to_do(face: Face) -> None:
+    async def main() -> None:
+        async with open_node(face) as node:
+            host, port = str(node.address).rsplit(":", 1)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+                taken.bind((host, int(port)))
+                refused = pytest.raises(_errors.ConfigurationError, match="another port, or say")
+                with refused as raised:
+                    async with face.zt.open_cluster(node, key=KEY):
+                        raise AssertionError("it was opened")
+            assert 'transport="tcp"' in raised.value.remedy
+
+    face.run(main)
+
+
+@every_face
 def test_who_has_left_is_told_so(face: Face) -> None:
     async def main() -> None:
         async with member(face, "a") as a:

@@ -334,7 +334,11 @@ fn parse_seeds(seeds: &[String]) -> Result<Vec<Seed>, Failure> {
 
 fn bind(address: SocketAddr) -> Result<Datagrams, Failure> {
     let what = format!("cannot take gossip on UDP {address}");
-    Datagrams::bind(address).map_err(|error| Failure::os(&what, &error))
+    Datagrams::bind(address).map_err(|error| {
+        Failure::os(&what, &error).remedied(
+            "open the node on another port, or say transport=\"tcp\" to gossip without UDP",
+        )
+    })
 }
 
 /// Where others reach this member: what its node tells them, looked up once if it is a name.
