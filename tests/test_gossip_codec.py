@@ -155,6 +155,13 @@ def test_a_field_out_of_its_range_is_refused(message: Any) -> None:
         gossip.encode([message])
 
 
+def test_a_refusal_names_its_class_once() -> None:
+    for message in (gossip.Ping(-1, 2), gossip.Hello(1, "n" * 256)):
+        with pytest.raises(_errors.ConfigurationError) as raised:
+            gossip.encode([message])
+        assert "Error" not in str(raised.value)
+
+
 def test_a_body_has_its_limit() -> None:
     digest = gossip.Digest(0, bytes(1024))
     assert len(gossip.encode([digest] * 8)) < gossip.DATAGRAM_BYTES_MAX - gossip.ENVELOPE_BYTES

@@ -32,7 +32,7 @@ pub(crate) fn gossip_encode<'py>(
     let mut out = Vec::new();
     for message in &messages {
         let put = put(message, &mut out);
-        put.map_err(|error| errors::configuration(py, &error.to_string()))?;
+        put.map_err(|error| unfit(py, error))?;
     }
     let room = DATAGRAM_BYTES_CEILING - ENVELOPE_BYTES;
     if out.len() > room {
@@ -41,6 +41,14 @@ pub(crate) fn gossip_encode<'py>(
     }
     validate(&out).map_err(|error| errors::configuration(py, error.0))?;
     Ok(PyBytes::new(py, &out))
+}
+
+/// What was found about a field of ours; Python's own words for the rest, without their class.
+fn unfit(py: Python<'_>, error: PyErr) -> PyErr {
+    match errors::is_ours(error.value(py)) {
+        Ok(true) => error,
+        _ => errors::configuration(py, &error.value(py).to_string()),
+    }
 }
 
 /// The messages of a body; those of unknown type are left out.
