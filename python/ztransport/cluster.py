@@ -10,7 +10,7 @@ from ztransport import membership
 from ztransport._errors import ConfigurationError, Error
 from ztransport._stream import Done
 from ztransport._ztransport import Bell, Membership
-from ztransport.config import DAY_MS, check_range
+from ztransport.config import DAY_MS, ClusterSettings, check_range
 from ztransport.membership import (
     LEAVE_TIMEOUT_SECONDS,
     ClusterStatistics,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 
     from ztransport._node import Node
-    from ztransport.config import ClusterSettings
     from ztransport.membership import Cluster
 
 Sealing = Literal["cluster-key", "none"]
@@ -78,6 +77,7 @@ async def open_cluster(
     Leaving the block tells the others, for at most ``leave_timeout`` seconds, whatever is cancelled
     around it. Raises `ConfigurationError` for what cannot be. (docs/GOSSIP.md)
     """
+    _check_settings(settings)
     if protocol == "zeebe":
         _refuse_what_zeebe_lacks(key, sealing, transport)
         joined = open_zeebe_cluster(
@@ -94,8 +94,7 @@ async def open_cluster(
         raise ConfigurationError(f"protocol is 'zt/1' or 'zeebe', not {protocol!r}")
     if transport not in ("udp", "tcp"):
         raise ConfigurationError(f"transport is 'udp' or 'tcp', not {transport!r}")
-    if not 0 <= key_epoch <= 0xFF:
-        raise ConfigurationError(f"key_epoch is 0 to 255, not {key_epoch}")
+    check_range("key_epoch", key_epoch, 0, 0xFF)
     cluster = NativeCluster(
         node,
         membership.encoded(properties),
@@ -111,6 +110,12 @@ async def open_cluster(
         yield cluster
     finally:
         await cluster._shut(leave_timeout)
+
+
+def _check_settings(settings: object) -> None:
+    if settings is not None and not isinstance(settings, ClusterSettings):
+        kind = type(settings).__name__
+        raise ConfigurationError(f"settings is a ClusterSettings, not a {kind}")
 
 
 def _refuse_what_zeebe_lacks(
