@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -359,6 +359,28 @@ def test_who_has_left_is_told_so(face: Face) -> None:
         # Its node is gone as well now, and it is told the same.
         with left:
             a.update_properties({})
+
+    face.run(main)
+
+
+@every_face
+def test_after_the_end_there_is_nothing_to_count(face: Face) -> None:
+    async def main() -> None:
+        async with member(face, "a") as a:
+            rotation = a.rotate_key(NEXT_KEY)
+            await a.leave()
+            assert a.statistics().members == 0
+        over = pytest.raises(_errors.Closed, match="read them inside the block of open_cluster")
+        with over:
+            a.statistics()
+        with over:
+            _ = rotation.progress
+        async with AsyncExitStack() as membership:
+            async with open_node(face) as node:
+                opened = face.zt.open_cluster(node, key=KEY)
+                under = await membership.enter_async_context(opened)
+            with over:
+                under.statistics()
 
     face.run(main)
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ztransport import membership
-from ztransport._errors import ConfigurationError, Error
+from ztransport._errors import Closed, ConfigurationError, Error
 from ztransport._stream import Done
 from ztransport._ztransport import Bell, Membership
 from ztransport.config import DAY_MS, ClusterSettings, check_range
@@ -157,6 +157,8 @@ class NativeCluster(membership.Cluster):
     def __init__(self, node: Node, properties: Mapping[str, bytes], **chosen: Any) -> None:
         super().__init__(node, Member(node.node_id, "", "alive", 0, 0, properties))
         self._over = Bell(node.engine)
+        # The engine has forgotten the membership.
+        self._uncounted = False
         self._core = Membership(node, properties=dict(properties), changed=self._take, **chosen)
 
     async def converged(self) -> None:
@@ -200,12 +202,26 @@ class NativeCluster(membership.Cluster):
         return _Rotation(self, self._core.install_key(membership.key_bytes(key)))
 
     def statistics(self) -> ClusterStatistics:
-        """Return counters since the cluster was opened."""
+        """Return counters since the cluster was opened.
+
+        Raises `Closed` once the block of `open_cluster` has ended or the node is closed.
+        """
+        self._check_counted()
         counted = self._core.statistics()
         counted["dropped"] = MappingProxyType(counted["dropped"])
         return ClusterStatistics(**counted, rotation=self._rotation())
 
+    def _check_counted(self) -> None:
+        if self._uncounted:
+            text = "the counters of a membership end with it: read them inside the block of"
+            raise Closed(f"{text} open_cluster, before its node is closed")
+
+    def _node_closed(self) -> None:
+        self._uncounted = True
+        super()._node_closed()
+
     def _rotation(self) -> RotationProgress | None:
+        self._check_counted()
         told = self._core.rotation()
         return None if told is None else RotationProgress(*told)
 
@@ -256,6 +272,7 @@ class NativeCluster(membership.Cluster):
                 await self.node._wait_bounded(self._over.wait(), timeout, shield=True)
         finally:
             self._core.close()
+            self._uncounted = True
             if not self._ended:
                 self._end(None)
 
