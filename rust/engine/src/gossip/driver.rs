@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use ztransport_gossip::wire::Header;
 use ztransport_gossip::{Happened, Node, Time, Transmit, Via};
 
-use super::BACKS_MAX;
 use super::address::{to_ip, to_wire};
 use super::queues::{Command, End, Seen, StreamDatagram, StreamInput};
+use super::{BACKS_MAX, RESOLVE_AGAIN_MS, RESOLVE_INTERVAL_MS};
 use crate::keys::PeerKey;
 
 /// A greeting that has had no answer for so long is sent over a connection too: the seed may take
@@ -54,7 +54,10 @@ impl Driver {
         let done = match command {
             Command::Seeds(seeds) => {
                 self.greeted.get_or_insert(now);
-                self.node.join(now, &seeds)
+                match self.has_met() {
+                    true => self.node.reseed(&seeds),
+                    false => self.node.join(now, &seeds),
+                }
             }
             Command::Properties(encoded) => self.node.update_properties(now, &encoded),
             Command::InstallKey(epoch, key) => self.node.install_key(now, epoch, &key),
@@ -64,6 +67,18 @@ impl Driver {
             }
         };
         debug_assert!(done.is_ok() || self.node.is_departed(), "{done:?}");
+    }
+
+    fn has_met(&self) -> bool {
+        self.node.is_joined() && self.node.view().present() > 1
+    }
+
+    /// When to look up the names of seeds again.
+    pub(crate) fn looks_up_after_ms(&self) -> u64 {
+        match self.has_met() {
+            true => RESOLVE_AGAIN_MS,
+            false => RESOLVE_INTERVAL_MS,
+        }
     }
 
     /// Takes a UDP datagram, which is opened in place. Why one is dropped is counted by the node.
@@ -394,6 +409,25 @@ mod tests {
             panic!("nothing was told");
         };
         assert_eq!(seen.state, State::Left);
+    }
+
+    #[test]
+    fn g_58_a_seed_that_has_moved_is_looked_up_and_greeted() {
+        let mut world = World::of(&[false, false]);
+        assert_eq!(world.drivers[1].looks_up_after_ms(), RESOLVE_INTERVAL_MS);
+        world.run(3_000);
+        assert_eq!(world.drivers[1].looks_up_after_ms(), RESOLVE_AGAIN_MS);
+        // Nobody here knows of it but by that name.
+        world.drivers.push(driver(2, false));
+        world.drivers[2].command(world.now, Command::Seeds(Vec::new()));
+        let moved = Command::Seeds(vec![to_wire(address(2))]);
+        world.drivers[1].command(world.now, moved);
+        assert!(
+            world.drivers[1].is_converged(world.now),
+            "it has joined already"
+        );
+        world.run(20_000);
+        assert_eq!(world.present(), [3, 3, 3]);
     }
 
     #[test]

@@ -101,9 +101,13 @@ impl Seed {
 
     /// Takes the answer to a look-up; returns whether it tells something new.
     pub(crate) fn learn(&mut self, addresses: &[SocketAddr]) -> bool {
+        // A name server gives them in another order each time.
+        let mut addresses = addresses.to_vec();
+        addresses.sort_unstable();
+        addresses.dedup();
         let news = !addresses.is_empty() && self.addresses != addresses;
         if news {
-            self.addresses = addresses.to_vec();
+            self.addresses = addresses;
         }
         news
     }
@@ -229,7 +233,13 @@ mod tests {
         let mut seed = Seed::parse("broker-0.cluster:26502").unwrap();
         assert_eq!(seed.name, Some(("broker-0.cluster".to_owned(), 26_502)));
         assert!(Seed::known(std::slice::from_ref(&seed)).is_empty());
-        let found = ["10.0.0.1:26502".parse().unwrap()];
+        let both = ["10.0.0.2:26502", "10.0.0.1:26502"].map(|text| text.parse().unwrap());
+        let [second, first] = both;
+        assert!(
+            seed.learn(&both) && !seed.learn(&[first, second]),
+            "in any order"
+        );
+        let found = [first];
         assert!(seed.learn(&found) && !seed.learn(&found) && !seed.learn(&[]));
         let twice = [seed, Seed::parse("10.0.0.1:26502").unwrap()];
         assert_eq!(Seed::known(&twice), [to_wire(found[0])]);

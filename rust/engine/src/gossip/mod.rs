@@ -43,5 +43,7 @@ pub(crate) const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 pub(crate) const BACKS_MAX: usize = 4_096;
 /// Time between two attempts to look up seeds while nobody was met.
 pub(crate) const RESOLVE_INTERVAL_MS: u64 = 5_000;
+/// Time between two look-ups of seeds once others were met: names move with what they stand for.
+pub(crate) const RESOLVE_AGAIN_MS: u64 = 60_000;
 /// Bytes of the thread's stack.
 pub(crate) const STACK_BYTES: usize = 512 << 10;

@@ -13,7 +13,7 @@ use super::datagrams::{Datagrams, ROOM_BYTES};
 use super::driver::{Change, Driver, Network};
 use super::pulse::Pulse;
 use super::queues::{Command, End, Outlet, Shared, StreamDatagram, StreamInput};
-use super::{CHANGES_MAX, RECEIVE_MAX, RESOLVE_INTERVAL_MS, STACK_BYTES, STREAM_OUTPUT_MAX};
+use super::{CHANGES_MAX, RECEIVE_MAX, STACK_BYTES, STREAM_OUTPUT_MAX};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// The longest wait: a member that has left still looks whether it is to end.
@@ -82,7 +82,7 @@ impl Drop for Failing {
 struct Member {
     driver: Driver,
     socket: Option<Datagrams>,
-    /// Whether seeds are looked up as long as nobody was met, and when next.
+    /// When the names of seeds are looked up next, if any seed has one.
     resolve_at: Option<Time>,
     pulse: Pulse,
     shared: Arc<Shared>,
@@ -193,12 +193,9 @@ impl Member {
 
     /// Whether the seeds' names should be looked up now.
     fn resolve(&mut self, now: Time) -> bool {
-        if self.driver.node.is_joined() && self.driver.node.view().present() > 1 {
-            self.resolve_at = None;
-        }
         let due = self.resolve_at.is_some_and(|at| at <= now);
         if due {
-            self.resolve_at = Some(now.after_millis(RESOLVE_INTERVAL_MS));
+            self.resolve_at = Some(now.after_millis(self.driver.looks_up_after_ms()));
         }
         due
     }

@@ -91,22 +91,28 @@ impl Node {
     /// # Errors
     /// [`Misuse::OutOfRange`] for more than 64 seeds, [`Misuse::Departed`] after leaving.
     pub fn join(&mut self, now: Time, seeds: &[Address]) -> Result<(), Misuse> {
-        if seeds.len() > SEEDS_MAX {
-            return Err(Misuse::OutOfRange(
-                "seeds",
-                seeds.len() as u64,
-                0,
-                SEEDS_MAX as u64,
-            ));
-        }
         if self.leaving || self.departed {
             return Err(Misuse::Departed);
         }
-        let own = self.profile().address;
-        self.join.seeds = seeds.iter().copied().filter(|&seed| seed != own).collect();
+        self.reseed(seeds)?;
         self.join.joined = self.join.seeds.is_empty();
         self.join.retry_ms = RETRY_MS_MIN;
         self.greet_all(now);
+        Ok(())
+    }
+
+    /// Takes other addresses for the seeds, which have moved. Who has joined stays joined, and greets
+    /// them as it does all seeds that are not in its view.
+    ///
+    /// # Errors
+    /// [`Misuse::OutOfRange`] for more than 64 seeds.
+    pub fn reseed(&mut self, seeds: &[Address]) -> Result<(), Misuse> {
+        let (count, most) = (seeds.len() as u64, SEEDS_MAX as u64);
+        if count > most {
+            return Err(Misuse::OutOfRange("seeds", count, 0, most));
+        }
+        let own = self.profile().address;
+        self.join.seeds = seeds.iter().copied().filter(|&seed| seed != own).collect();
         Ok(())
     }
 
