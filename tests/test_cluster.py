@@ -442,17 +442,18 @@ def test_a_rotation_names_its_laggards_and_ends_when_all_hold_the_key(face: Face
 
 @every_face
 def test_g_62_who_starts_with_a_key_that_is_being_retired_is_told_which_to_take(face: Face) -> None:
-    # A dissemination takes minutes, and so long is the old key kept.
-    patient = ztransport.ClusterSettings(gossip_interval_ms=60_000)
+    # A dissemination takes minutes, and so long is the old key kept, and a leave told.
+    slow = ztransport.ClusterSettings(gossip_interval_ms=60_000)
+    patient: dict[str, Any] = {"settings": slow, "leave_timeout": 0.0}
 
     async def main() -> None:
-        a = member(face, "a", settings=patient)
-        async with a as a, member(face, "b", a, settings=patient) as b:
+        a = member(face, "a", **patient)
+        async with a as a, member(face, "b", a, **patient) as b:
             await heard(a, "joined", "b")
             await heard(b, "joined", "a")
             rotation = a.rotate_key(NEXT_KEY)
             b.rotate_key(NEXT_KEY)
-            await until(face, lambda: rotation.progress.ready == 2)
+            await until(face, lambda: rotation.progress.epoch == 1 and rotation.progress.ready == 2)
             with pytest.raises(_errors.ConfigurationError, match="and key_epoch=1"):
                 async with member(face, "c", a) as c:
                     await c.converged()
