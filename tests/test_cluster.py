@@ -17,7 +17,7 @@ import pytest
 
 import ztransport
 from tests.test_api_faces import Face, every_face, open_node
-from ztransport import _errors
+from ztransport import _errors, membership
 from ztransport.certs import Authority
 
 KEY = bytes(range(32))
@@ -436,6 +436,27 @@ def test_a_rotation_names_its_laggards_and_ends_when_all_hold_the_key(face: Face
                 await heard(b, "joined", "c")
             await heard(b, "left", "c")
             assert names(b) == ["a", "b"]
+
+    face.run(main)
+
+
+@every_face
+def test_a_rotation_is_awaited_from_before_the_key_is_installed(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread installs the key between two looks of who waits for the end of the rotation."""
+
+    async def main() -> None:
+        async with member(face, "a") as a:
+            rotation = a.rotate_key(NEXT_KEY)
+            before = membership.RotationProgress(0, False, 2, 2, 2, ())
+            running = replace(before, epoch=1, is_running=True)
+            over = replace(running, is_running=False)
+            looks = iter([before, running, over])
+            monkeypatch.setattr(a, "_rotation", lambda: next(looks))
+            monkeypatch.setattr(a, "_next_change", face.checkpoint)
+            await rotation
+            assert next(looks, None) is None
 
     face.run(main)
 

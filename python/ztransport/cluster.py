@@ -296,5 +296,10 @@ class _Rotation(KeyRotation):
         return self._finished().__await__()
 
     async def _finished(self) -> None:
-        while self.progress.is_running or self.progress.epoch != self._epoch:
+        while not self._is_finished():
             await self._cluster._next_change()
+
+    def _is_finished(self) -> bool:
+        # Looked at once: between two looks the thread may install the key.
+        progress = self.progress
+        return progress.epoch == self._epoch and not progress.is_running
