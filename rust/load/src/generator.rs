@@ -16,7 +16,7 @@ use ztransport_engine::EngineSettings;
 use crate::clock::{nanos, now_nanos};
 use crate::connect::Connects;
 use crate::histogram::{self, Histogram};
-use crate::host::{Host, wake_on_time};
+use crate::host::Host;
 use crate::measure;
 use crate::pattern::{Negotiated, Pattern};
 use crate::publish::Messages;
@@ -62,7 +62,6 @@ struct Histograms {
 /// # Errors
 /// Those of the input and the output; a line of more than [`LINE_BYTES_MAX`] is one.
 pub fn run(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
-    wake_on_time().map_err(io::Error::other)?;
     let mut lines = input;
     let mut line = String::new();
     loop {

@@ -1,19 +1,20 @@
 //! The smallest host loop: take a turn, flush, wait for the engine's descriptor.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use ztransport_engine::{Batch, Engine, EngineSettings, LinkLimits, NodeKey, NodeSettings};
 use ztransport_engine::{Poll, spin};
 use ztransport_proto::Limits;
 use ztransport_tls as tls;
 
+use crate::alarm::Alarm;
+
 /// An engine with one node.
 pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) node: NodeKey,
+    alarm: Alarm,
     batch: Batch,
 }
 
@@ -42,6 +43,7 @@ impl Host {
         Ok(Host {
             engine,
             node,
+            alarm: Alarm::new()?,
             batch: Batch::new(),
         })
     }
@@ -71,23 +73,21 @@ impl Host {
         }
     }
 
-    /// Waits until the engine has work, or for so long; returns whether it has.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<bool, String> {
+    /// Waits until the engine has work, or until then; returns whether it has.
+    pub(crate) fn wait(&mut self, until: Option<u64>) -> Result<bool, String> {
         let descriptor = self.engine.as_fd();
         if let Some(bound) = self.engine.spin_nanos()
             && spin(descriptor, bound)
         {
             return Ok(true);
         }
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
-        match poll(
-            &mut [PollFd::new(&descriptor, PollFlags::IN)],
-            timeout.as_ref(),
-        ) {
-            Ok(count) => Ok(count > 0),
+        self.alarm.set(until)?;
+        let mut watched = [
+            PollFd::new(&descriptor, PollFlags::IN),
+            PollFd::new(&self.alarm, PollFlags::IN),
+        ];
+        match poll(&mut watched, None) {
+            Ok(_) => Ok(!watched[0].revents().is_empty()),
             Err(rustix::io::Errno::INTR) => Ok(true),
             Err(error) => Err(error.to_string()),
         }
@@ -99,11 +99,4 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.engine.close_node(self.node);
     }
-}
-
-/// Makes this thread's waits end when they should: by default the kernel gathers those that end
-/// within 50 microseconds, more than the gap between two sends.
-pub(crate) fn wake_on_time() -> Result<(), String> {
-    rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN))
-        .map_err(|error| format!("the timer's slack cannot be set: {error}"))
 }

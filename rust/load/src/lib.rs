@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 // The order of imports stands in docs/ARCHITECTURE.md.
+mod alarm;
 mod clock;
 pub mod histogram;
 mod names;

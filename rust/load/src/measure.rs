@@ -1,7 +1,5 @@
 //! Runs a window on a host: sends what is due, takes what arrives, sleeps in between.
 
-use std::time::Duration;
-
 use ztransport_engine::Engine;
 
 use crate::clock::now_nanos;
@@ -63,14 +61,14 @@ fn send_due(engine: &mut Engine, pattern: &mut dyn Pattern, window: &mut Window)
 }
 
 /// Waits for something to take, but no longer than until the next look; returns whether there is.
-fn wait(host: &Host, next: Next) -> Result<bool, String> {
+fn wait(host: &mut Host, next: Next) -> Result<bool, String> {
     let Next::At(until) = next else {
         return Ok(true);
     };
-    match until.saturating_sub(now_nanos()) {
-        0 => Ok(true),
-        nanos => host.wait(Some(Duration::from_nanos(nanos))),
+    if until <= now_nanos() {
+        return Ok(true);
     }
+    host.wait(Some(until))
 }
 
 /// Waits for the answers to what was sent; what gets none in time has failed.

@@ -87,12 +87,11 @@ impl Messages {
             if let Some((name, _)) = before.tally.errors().first_key_value() {
                 return Err(format!("{name}: the broker refused a subscription"));
             }
-            let left = until.saturating_sub(now_nanos());
-            if left == 0 {
+            if until <= now_nanos() {
                 return Err("the broker did not begin a subscription in time".to_owned());
             }
             if !again && !self.subscriptions.all_stand() {
-                host.wait(Some(std::time::Duration::from_nanos(left)))?;
+                host.wait(Some(until))?;
             }
         }
         Ok(())
