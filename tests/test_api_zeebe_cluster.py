@@ -197,10 +197,21 @@ def test_what_cannot_be(face: Face) -> None:
         await refused("texts in UTF-8", properties={"a": b"\xff"})
         await refused("more properties", properties={str(n): "" for n in range(65)})
         await refused("larger", properties={"a": "x" * 32_768})
-        with socket.socket(type=socket.SOCK_DGRAM) as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-            await refused(f"the UDP port of the node's number, {port}", f"127.0.0.1:{port}")
+
+    face.run(main)
+
+
+@every_face
+def test_a_taken_udp_port_is_refused_with_what_to_do(face: Face) -> None:
+    async def main() -> None:
+        async with open_node(face, node_id="a", protocols=BOTH) as node:
+            port = int(str(node.address).rpartition(":")[2])
+            match = f"the UDP port of the node's number, {port}: .*another port"
+            with socket.socket(type=socket.SOCK_DGRAM) as taken:
+                taken.bind(("127.0.0.1", port))
+                with pytest.raises(face.zt.ConfigurationError, match=match):
+                    async with face.zt.open_cluster(node, protocol="zeebe"):
+                        pass
 
     face.run(main)
 

@@ -100,7 +100,7 @@ def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         text = f"membership needs the UDP port of the node's number, {port}: {error.strerror}"
-        raise ConfigurationError(text) from None
+        raise ConfigurationError(f"{text}; open the node on another port") from None
     return bound
 
 
