@@ -97,13 +97,14 @@ impl Suspicions {
         let Some(suspicion) = self.by_slot.get_mut(&slot) else {
             return false;
         };
-        let before = suspicion.deadline();
-        let shortens = suspicion.confirm(accuser);
-        if shortens {
-            self.deadlines.remove(&(before, slot));
-            self.deadlines.insert((suspicion.deadline(), slot));
+        // Most accusations are known, and a deadline takes two logarithms.
+        let before = *suspicion;
+        if !suspicion.confirm(accuser) {
+            return false;
         }
-        shortens
+        self.deadlines.remove(&(before.deadline(), slot));
+        self.deadlines.insert((suspicion.deadline(), slot));
+        true
     }
 
     /// Who accused first.
