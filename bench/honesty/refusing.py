@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
+from bench.honesty.beside import HOG, beside
 from bench.honesty.findings import Finding, Told, measured
 from ztransport.bench import choices, fairness, runner, variants, workloads
 from ztransport.bench.driving import Asked, Measured
 from ztransport.bench.fairness import Files
-from ztransport.bench.processes import BenchError, Program, scratch_folder
+from ztransport.bench.processes import BenchError, scratch_folder
 from ztransport.bench.proxies import KINDS, Leg, Tool, found
 from ztransport.bench.record import Record
 from ztransport.bench.session import Session
@@ -27,7 +26,6 @@ __all__ = ["killed", "mismatched", "starved"]
 PLAIN, TLS = variants.VARIANTS["plain"], variants.VARIANTS["tls"]
 MANY = workloads.workload("request-128-x64")
 HOGS = 4
-HOG = "while True: pass"
 WINDOW_S = 1.0
 OTHER_SUITE = "TLS_AES_256_GCM_SHA384"
 KILL_AFTER_S = 0.15
@@ -43,7 +41,7 @@ def starved(tell: Told) -> list[Finding]:
         rate = MANY.rate_share * peak["completed"] / peak["seconds"]
         asked = Asked(PLAIN, MANY, rate, WINDOW_S, 0.1)
         before = _generator_bound(asked, measured(session.measure(asked)))
-        with _hogs(session.placement["generator"]):
+        with beside(HOG, [session.placement["generator"]] * HOGS):
             told = _generator_bound(asked, measured(session.measure(asked)))
     shown = f"{told or 'called valid'} (without them: {before or 'valid'})"
     met = bool(told) and not before
@@ -54,18 +52,6 @@ def _generator_bound(asked: Asked, one: Measured) -> str:
     """Why the generator itself was what was measured; empty when it was not."""
     reasons = runner.faults(asked, one)
     return next((reason for reason in reasons if reason.startswith("generator-bound")), "")
-
-
-@contextmanager
-def _hogs(core: int) -> Iterator[None]:
-    command = [sys.executable, "-c", HOG]
-    with scratch_folder("hogs") as folder:
-        hogs = [Program("hog", command, folder / "errors", core=core) for _ in range(HOGS)]
-        try:
-            yield
-        finally:
-            for hog in hogs:
-                hog.close()
 
 
 def mismatched(tell: Told) -> list[Finding]:

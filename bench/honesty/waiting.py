@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from unittest import mock
 
+from bench.honesty.beside import IDLER, beside
 from bench.honesty.findings import Finding, Told, measured, quantile_us
 from ztransport.bench import readings, variants, workloads
 from ztransport.bench.driving import Asked
@@ -107,7 +108,11 @@ def theory_ms(stopped_s: float) -> float:
 
 
 def slowed(tell: Told) -> list[Finding]:
-    """Put the relay before the server, once as it is and once with a delay, in turns."""
+    """Put the relay before the server, once as it is and once with a delay, in turns.
+
+    The cores are kept from sleeping: where a host takes an idle core away, waking takes the longer
+    the longer it slept, so that a delay would cost more than itself.
+    """
     with Session([PLAIN], {"broker"}, {}) as session:
         session.restart(0)
         stack, ports = session.stack(PLAIN), Ports()
@@ -118,6 +123,7 @@ def slowed(tell: Told) -> list[Finding]:
         with (
             _relay(0, legs[0], session.files, core),
             _relay(DELAY_US, legs[DELAY_US], session.files, core),
+            beside(IDLER, sorted(set(session.placement.values()))),
         ):
             for number in range(SLOWED_WINDOWS):
                 tell(f"a server slowed by {DELAY_US} µs: window {number + 1}/{SLOWED_WINDOWS}")
