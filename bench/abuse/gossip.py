@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import signal
 import socket
@@ -12,6 +11,7 @@ from typing import Any
 
 from bench.abuse.cases import Case, Row
 from bench.abuse.member import CLUSTER
+from bench.abuse.spoofing import Spoofer, dropped_by_kernel
 from bench.abuse.stage import Child, cpu_s
 from ztransport import gossip
 
@@ -22,6 +22,9 @@ STILL_S = 10.0
 SEEN_S_MAX = 60.0
 POLL_S = 0.1
 FORGERIES = 4_096
+DATAGRAM_BYTES = 1_200
+# Enough for a receive buffer of 300 MiB.
+OVERFLOW_ROUNDS_MAX = 64
 # What a whole drop may cost the process, the kernel's part of receiving included.
 DROP_US_MAX = 10.0
 HEADER_BYTES = 18
@@ -96,16 +99,16 @@ def random_bytes(case: Case) -> None:
 
 
 def forgeries(case: Case) -> None:
-    """U2: well-formed datagrams in a member's name under another key, as fast as one core sends."""
+    """U2: well-formed datagrams in a member's name under another key, as fast as one core sends.
+
+    Every other one also has another member's address as its source.
+    """
     members, chance = Members(case), random.Random(case.seed)
-    victim, before = members.children[1], facts(members.children[1])
+    victim, owner = members.children[1:]
+    before, owned = facts(victim), facts(owner)
     made = [_forgery(members.sid, number, chance) for number in range(FORGERIES)]
-    cpu, end, sent = cpu_s(victim), time.monotonic() + FLOOD_S, 0
-    for number, datagram in enumerate(itertools.cycle(made)):
-        members.attacker.sendto(datagram, members.target(1))
-        if number % 1_024 == 0 and time.monotonic() > end:
-            sent = number
-            break
+    cpu = cpu_s(victim)
+    sent = _flood(case, members, made)
     spent, after = cpu_s(victim) - cpu, facts(victim)
     forged = after["dropped"].get("forged", 0) - before["dropped"].get("forged", 0)
     strange = after["dropped"].get("unknown_sender", 0)
@@ -113,7 +116,29 @@ def forgeries(case: Case) -> None:
     case.bars.check(f"{forged:,} forged in a member's name", forged > 0)
     cost = 1e6 * spent / max(forged + strange, 1)
     case.bars.at_most("a drop with its receive", cost, DROP_US_MAX, "µs CPU")
+    answered = sum(facts(owner)["dropped"].values()) - sum(owned["dropped"].values())
+    case.bars.exactly("strange datagrams at the member whose address was taken", answered, 0)
     _unharmed(case, members)
+
+
+def _flood(case: Case, members: Members, made: list[bytes]) -> int:
+    """Send them again and again for a while; how many that were."""
+    victim = members.target(1)
+    sends: list[tuple[Callable[[bytes], object], list[bytes]]] = [
+        (lambda datagram: members.attacker.sendto(datagram, victim), made)
+    ]
+    try:
+        spoofer = Spoofer(members.target(2), victim)
+        sends.append((spoofer.send, [spoofer.packet(datagram) for datagram in made]))
+    except PermissionError:
+        case.bars.note("no raw socket without CAP_NET_RAW: from the attacker's address alone")
+    end, sent = time.monotonic() + FLOOD_S, 0
+    while time.monotonic() < end:
+        for send, packets in sends:
+            for packet in packets:
+                send(packet)
+            sent += len(packets)
+    return sent
 
 
 def _forgery(sid: int, number: int, chance: random.Random) -> bytes:
@@ -139,10 +164,15 @@ def _unharmed(case: Case, members: Members) -> None:
 
 
 def standing_still(case: Case) -> None:
-    """U7: one process is stopped, then the loop of another stands still, 10 s each."""
+    """U7: one process is stopped, then the loop of another stands still, 10 s each.
+
+    The stopped one's socket is filled until the kernel has no room for more.
+    """
     members = Members(case)
     a, b, c = members.children
     b.send(signal.SIGSTOP)
+    dropped = _overflow(members)
+    case.bars.check(f"{dropped:,} datagrams to the stopped one found no room", dropped > 0)
     time.sleep(STILL_S)
     b.send(signal.SIGCONT)
     back = wait(lambda: all(len(facts(child)["members"]) == 3 for child in (a, b, c)))
@@ -159,6 +189,17 @@ def standing_still(case: Case) -> None:
     case.bars.check(f"it lost {ended(c) or 0}", "failed a" not in ended(c))
 
 
+def _overflow(members: Members) -> int:
+    """Fill the second member's socket; datagrams that found no room."""
+    port, noise = members.target(1)[1], bytes(DATAGRAM_BYTES)
+    for _ in range(OVERFLOW_ROUNDS_MAX):
+        for _ in range(FORGERIES):
+            members.attacker.sendto(noise, members.target(1))
+        if dropped := dropped_by_kernel(port):
+            return dropped
+    return 0
+
+
 ROWS = (
     Row(
         "U1",
@@ -171,7 +212,7 @@ ROWS = (
     ),
     Row(
         "U2",
-        "well-formed forgeries in a member's name at line rate, 30 s",
+        "well-formed forgeries in a member's name, half from another's address, at line rate, 30 s",
         "0 replies, 0 false deaths; <= 10 µs CPU each with the receive (the door alone <= 3 µs: "
         "codec bench)",
         forgeries,
@@ -202,7 +243,7 @@ ROWS = (
          "g_36_u6_what_cannot_be_refuted_ends_one_life")),
     Row(
         "U7",
-        "SIGSTOP for 10 s; a loop that stands still for 10 s",
+        "SIGSTOP for 10 s with a full socket; a loop that stands still for 10 s",
         "no false death of others; back within 10 s; a stalled loop is poor health and no death",
         standing_still,
         ("test_a_loop_that_stands_still_is_poor_health_and_no_death",
