@@ -96,8 +96,8 @@ impl Node {
         if !header.kind.is_plain() && !self.keyring.holds(header.epoch) {
             return Err(Drop::Epoch);
         }
-        let strange = header.kind == Kind::Sealed && !self.has_present(header.sid);
-        if self.retires(header.epoch) && strange {
+        let sealed = header.kind == Kind::Sealed;
+        if sealed && self.retires(header.epoch) && !self.has_present(header.sid) {
             return Err(Drop::Epoch);
         }
         if header.sid == self.sid {
