@@ -223,17 +223,11 @@ impl Node {
             .and_then(|slot| self.table.get(slot));
         let other = known.filter(|record| record.sid != header.sid);
         let generation = other.map_or(0, |record| record.profile.generation);
-        if known.is_some_and(|record| record.sid == self.sid) {
-            return Content::HelloReply(
-                header.counter,
-                STATUS_NAME_TAKEN,
-                generation,
-                header.epoch,
-            );
-        }
         let ended =
             known.is_some_and(|record| record.sid == header.sid && record.state == State::Left);
-        let status = if ended || self.retired.is_final(header.sid) {
+        let status = if known.is_some_and(|record| record.sid == self.sid) {
+            STATUS_NAME_TAKEN
+        } else if ended || self.retired.is_final(header.sid) {
             STATUS_RENEW
         } else {
             0
