@@ -81,13 +81,12 @@ fn g_43_suspicions_and_deaths_are_nothing_to_catch_up_with() {
     for state in [State::Suspect, State::Dead] {
         let (mut table, mut voice) = told(255);
         for sid in 1..=255 {
-            let (incarnation, version) = (0, 0);
             let mut bytes = Vec::new();
             let summary = Summary {
                 sid,
                 state,
-                incarnation,
-                version,
+                incarnation: 0,
+                version: 0,
             };
             Summaries::put(&mut bytes, &summary);
             let part = Message::Part {

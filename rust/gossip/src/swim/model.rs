@@ -3,7 +3,8 @@
 //! third, which refutes, leaves, crashes and starts again. Names never meet in a merge, so one
 //! subject stands for all three.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 mod explore;
 
@@ -21,6 +22,20 @@ const NOW: Time = Time::from_nanos(1);
 const END: Time = Time::from_nanos(u64::MAX);
 const LIVES: usize = 2;
 const STATES: [State; 4] = [State::Alive, State::Suspect, State::Dead, State::Left];
+
+/// Visits every moment that can come of the first, each once; how many there are. `visit` judges one
+/// and tells those that may follow.
+pub(super) fn exhaust<M: Copy + Eq + Hash>(
+    first: M,
+    mut visit: impl FnMut(M) -> Result<Vec<M>, String>,
+) -> Result<usize, String> {
+    let (mut seen, mut open) = (HashSet::from([first]), vec![first]);
+    while let Some(moment) = open.pop() {
+        let next = visit(moment)?;
+        open.extend(next.into_iter().filter(|next| seen.insert(*next)));
+    }
+    Ok(seen.len())
+}
 
 /// What is broken on purpose, to see that the exploration finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

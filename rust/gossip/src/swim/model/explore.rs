@@ -1,7 +1,5 @@
 //! Every order of what may happen to the three, one moment after the other.
 
-use std::collections::HashSet;
-
 use super::*;
 
 /// All three, and everything that was ever said.
@@ -134,13 +132,11 @@ impl Explorer {
 fn explore(fault: Fault, bounds: Bounds) -> Result<usize, String> {
     let mut explorer = Explorer::new(fault, bounds);
     let first = explorer.first()?;
-    let (mut seen, mut open) = (HashSet::from([first]), vec![first]);
-    while let Some(moment) = open.pop() {
+    let moments = exhaust(first, |moment| {
         explorer.check(moment)?;
-        let next = explorer.next(moment)?;
-        open.extend(next.into_iter().filter(|next| seen.insert(*next)));
-    }
-    let (moments, views) = (seen.len(), explorer.observers.len());
+        explorer.next(moment)
+    })?;
+    let views = explorer.observers.len();
     println!("{bounds:?}: {moments} moments of {views} views");
     Ok(moments)
 }

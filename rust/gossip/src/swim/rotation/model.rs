@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 mod explore;
 
+use super::super::model::exhaust;
 use super::super::{Identity, Node};
 use crate::limits::{OBJECTIONS_PER_SECOND, Settings};
 use crate::member::{Ended, REACH_DATAGRAM, Record, Retired, Table};

@@ -278,14 +278,12 @@ fn holds_present(view: &View, life: usize) -> bool {
 fn explore(fault: Fault, cast: Cast) -> Result<usize, String> {
     let mut walk = Walk::new(fault, cast);
     let first = walk.first();
-    let (mut seen, mut open) = (HashSet::from([first]), vec![first]);
-    while let Some(moment) = open.pop() {
+    let moments = exhaust(first, |moment| {
         walk.judge(moment)?;
         walk.check_end(moment)?;
-        let next = walk.next(moment);
-        open.extend(next.into_iter().filter(|next| seen.insert(*next)));
-    }
-    let (moments, views) = (seen.len(), walk.explorer.nodes.len());
+        Ok(walk.next(moment))
+    })?;
+    let views = walk.explorer.nodes.len();
     println!("{cast:?}: {moments} moments of {views} views");
     Ok(moments)
 }
